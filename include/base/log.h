@@ -1,0 +1,53 @@
+/* The log: one line per event with level and fields. On a terminal or a file: readable lines on stderr;
+ * under the service manager: native journal fields. Text that came from outside is escaped: control
+ * bytes, DEL and invalid UTF-8 become \xNN, and overlong values are cut. Rooms `wire` and `policy` do
+ * not log at all; other library rooms only through the fields below. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/slice.h"
+
+enum log_level {
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_CRITICAL,
+};
+
+/* What an event is about. Any member may be NULL (absent); negative slot = absent. Strings are
+ * borrowed for the call. */
+struct log_ctx {
+    const char *server;
+    const char *session; /* a short, non-secret handle, never the session id itself */
+    const char *reason;  /* reason code of upstream/proxy, see wire/mcp.h */
+    int slot;
+};
+
+#define LOG_CTX(...) (&(const struct log_ctx){.slot = -1, __VA_ARGS__})
+
+/* Where lines go: chooses journal or stderr by looking at stderr (JOURNAL_STREAM). Call once. */
+void log_open(void);
+
+/* Events below this level are dropped. Default LOG_LEVEL_INFO. */
+void log_set_level(enum log_level level);
+bool log_enabled(enum log_level level);
+
+/* "debug" … "critical" to the level; -1 when unknown. */
+int log_level_from_name(const char *name);
+const char *log_level_name(enum log_level level);
+
+/* One event. ctx may be NULL. fmt must be a literal; %s arguments may hold anything, the finished line
+ * is escaped as a whole. */
+void log_event(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_debug(ctx, ...)    log_event(LOG_LEVEL_DEBUG, ctx, __VA_ARGS__)
+#define log_info(ctx, ...)     log_event(LOG_LEVEL_INFO, ctx, __VA_ARGS__)
+#define log_notice(ctx, ...)   log_event(LOG_LEVEL_NOTICE, ctx, __VA_ARGS__)
+#define log_warning(ctx, ...)  log_event(LOG_LEVEL_WARNING, ctx, __VA_ARGS__)
+#define log_error(ctx, ...)    log_event(LOG_LEVEL_ERROR, ctx, __VA_ARGS__)
+#define log_critical(ctx, ...) log_event(LOG_LEVEL_CRITICAL, ctx, __VA_ARGS__)
+
+#endif

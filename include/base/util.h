@@ -1,0 +1,17 @@
+/* Small helpers that have no better room. */
+#ifndef BASE_UTIL_H
+#define BASE_UTIL_H
+
+#include <stddef.h>
+
+#define ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, memb) ((type *)((char *)(ptr)-offsetof(type, memb)))
+
+/* malloc family that ends the process with a message when memory is out. Never return NULL. */
+void *xmalloc(size_t n);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *p, size_t n);
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t n);
+
+#endif
