@@ -31,4 +31,15 @@ static inline struct slice blob_slice(const struct blob *b)
     return slice_of(b->p, b->n);
 }
 
+/* Bytes of one message as they are handed from room to room: text is borrowed for the call unless owner
+ * is set, in which case text lies inside *owner and lives as long as a reference to it. */
+struct payload {
+    struct slice text;
+    struct blob *owner; /* NULL: text is borrowed */
+};
+
+/* A blob reference for the caller that keeps p's bytes alive (a copy is made when p has no owner);
+ * p->text and p->owner then point into it, p->owner borrowed from the returned reference. */
+struct blob *payload_hold(struct payload *p);
+
 #endif
