@@ -1,6 +1,6 @@
-/* A reference-counted, immutable run of bytes: the body of one message on its way through the daemon.
- * Either heap memory or a private mapping of an unlinked spool file (io/spool), which looks the same to
- * readers but can give its pages back once they were written out. */
+/* A reference-counted, immutable run of bytes: the body of one message on its way through the
+ * daemon. Either heap memory or a private mapping of an unlinked spool file (io/spool), which looks
+ * the same to readers but can give its pages back once they were written out. */
 #ifndef BASE_BLOB_H
 #define BASE_BLOB_H
 
@@ -18,7 +18,8 @@ struct blob {
 /* A copy of n bytes; one reference, owned by the caller. Header and bytes are one allocation. */
 struct blob *blob_new(const void *p, size_t n);
 
-/* An uninitialised blob of n bytes; *ret_p points at the bytes for the caller to fill before use. */
+/* An uninitialised blob of n bytes; *ret_p points at the bytes for the caller to fill before use.
+ */
 struct blob *blob_alloc(size_t n, char **ret_p);
 
 struct blob *blob_ref(struct blob *b);
@@ -31,8 +32,8 @@ static inline struct slice blob_slice(const struct blob *b)
     return slice_of(b->p, b->n);
 }
 
-/* Bytes of one message as they are handed from room to room: text is borrowed for the call unless owner
- * is set, in which case text lies inside *owner and lives as long as a reference to it. */
+/* Bytes of one message as they are handed from room to room: text is borrowed for the call unless
+ * owner is set, in which case text lies inside *owner and lives as long as a reference to it. */
 struct payload {
     struct slice text;
     struct blob *owner; /* NULL: text is borrowed */

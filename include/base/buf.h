@@ -1,6 +1,6 @@
-/* A growable byte buffer: append at the tail, consume at the head. Memory is given back when it runs
- * empty (buf_shrink), so that an idle connection holds none. Allocation failure ends the process:
- * every buffer has a limit that its owner checks before it appends. */
+/* A growable byte buffer: append at the tail, consume at the head. Memory is given back when it
+ * runs empty (buf_shrink), so that an idle connection holds none. Allocation failure ends the
+ * process: every buffer has a limit that its owner checks before it appends. */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
@@ -15,7 +15,10 @@ struct buf {
     size_t cap;
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT                                                                                   \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 /* Frees the memory; the buffer is empty and usable again. */
 void buf_done(struct buf *b);
@@ -26,7 +29,8 @@ void buf_reset(struct buf *b);
 /* Gives the memory back if the buffer is empty. */
 void buf_shrink(struct buf *b);
 
-/* Room for at least n more bytes at the tail; returns where to write them. Follow with buf_added. */
+/* Room for at least n more bytes at the tail; returns where to write them. Follow with buf_added.
+ */
 char *buf_reserve(struct buf *b, size_t n);
 
 /* n bytes were written at the place that buf_reserve returned. */
@@ -39,13 +43,13 @@ void buf_append_u64(struct buf *b, uint64_t v); /* decimal digits */
 void buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends s as a JSON string with its quotes, escaping what RFC 8259 section 7 requires. s must be
- * valid UTF-8; bytes that are not become U+FFFD. */
+ * valid UTF-8; each byte that belongs to no well-formed sequence becomes U+FFFD. */
 void buf_append_json_string(struct buf *b, struct slice s);
 
 /* The unconsumed bytes; borrowed until the next call that changes the buffer. */
 static inline struct slice buf_peek(const struct buf *b)
 {
-    return slice_of(b->data + b->head, b->tail - b->head);
+    return b->data ? slice_of(b->data + b->head, b->tail - b->head) : slice_of(NULL, 0);
 }
 
 static inline size_t buf_len(const struct buf *b)
@@ -56,8 +60,8 @@ static inline size_t buf_len(const struct buf *b)
 /* Drops n bytes (n <= buf_len) from the head. */
 void buf_consume(struct buf *b, size_t n);
 
-/* Ownership of the bytes moves to the caller as one malloc'ed block of *ret_n bytes (NULL when empty);
- * the buffer is empty afterwards. */
+/* Ownership of the bytes moves to the caller as one malloc'ed block of *ret_n bytes (NULL when
+ * empty); the buffer is empty afterwards. */
 char *buf_take(struct buf *b, size_t *ret_n);
 
 #endif

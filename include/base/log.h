@@ -1,11 +1,16 @@
-/* The log: one line per event with level and fields. On a terminal or a file: readable lines on stderr;
- * under the service manager: native journal fields. Text that came from outside is escaped: control
- * bytes, DEL and invalid UTF-8 become \xNN, and overlong values are cut. Rooms `wire` and `policy` do
- * not log at all; other library rooms only through the fields below. */
+/* The log: one line per event with level and fields. On a terminal or a file: readable lines on
+ * stderr; under the service manager: native journal fields. Text that came from outside is escaped:
+ * control bytes, DEL and invalid UTF-8 become \xNN, a newline \n, and what would make a line longer
+ * than LOG_LINE_MAX is cut. Rooms `wire` and `policy` do not log at all; other library rooms only
+ * through the fields below. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 #include "base/slice.h"
+
+/* The longest line in bytes, its newline included. Below PIPE_BUF: a line is one write(2) and never
+ * mixed with another process's. */
+#define LOG_LINE_MAX 2048
 
 enum log_level {
     LOG_LEVEL_DEBUG,
@@ -27,7 +32,9 @@ struct log_ctx {
 
 #define LOG_CTX(...) (&(const struct log_ctx){.slot = -1, __VA_ARGS__})
 
-/* Where lines go: chooses journal or stderr by looking at stderr (JOURNAL_STREAM). Call once. */
+/* Where lines go: chooses journal or stderr by looking at stderr (JOURNAL_STREAM), and colour when
+ * stderr is a terminal (not with NO_COLOR or TERM=dumb). Call at start; without it lines go to
+ * stderr plainly. */
 void log_open(void);
 
 /* Events below this level are dropped. Default LOG_LEVEL_INFO. */
@@ -38,8 +45,8 @@ bool log_enabled(enum log_level level);
 int log_level_from_name(const char *name);
 const char *log_level_name(enum log_level level);
 
-/* One event. ctx may be NULL. fmt must be a literal; %s arguments may hold anything, the finished line
- * is escaped as a whole. */
+/* One event. ctx may be NULL. fmt must be a literal; %s arguments may hold anything, the finished
+ * line is escaped as a whole. */
 void log_event(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -12,8 +12,11 @@ struct slice {
 };
 
 /* A slice of a string literal, usable in initialisers through SLICE_INIT. */
-#define SLICE_INIT(lit) {(lit), sizeof(lit) - 1}
-#define SLICE(lit)      ((struct slice)SLICE_INIT(lit))
+#define SLICE_INIT(lit)                                                                            \
+    {                                                                                              \
+        (lit), sizeof(lit) - 1                                                                     \
+    }
+#define SLICE(lit) ((struct slice)SLICE_INIT(lit))
 
 static inline struct slice slice_of(const char *p, size_t n)
 {

@@ -12,6 +12,8 @@ void *xmalloc(size_t n);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
+
+/* A copy of the first n bytes of s, or of all of it when it is shorter; NUL-terminated. */
 char *xstrndup(const char *s, size_t n);
 
 #endif
