@@ -2,22 +2,50 @@
 
 O        ?= build
 SANITIZE ?=
-CC       ?= gcc
+DEBUG    ?=
+COVERAGE ?=
+V        ?=
 PYTHON   ?= /usr/bin/python3
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
 
 PKGS     := libevent_core libcjson libsystemd libcrypto
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
+# LOG_CTX() and the option structs start from defaults that the caller's initialisers override.
+WARN     += -Wno-override-init
 OPT      ?= -O2 -g -fno-omit-frame-pointer
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
-HARDEN   := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+HARDEN   := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fPIE
 OPT      := -O1 -g -fno-omit-frame-pointer
 endif
+ifneq ($(DEBUG),)
+HARDEN   := $(filter-out -D_FORTIFY_SOURCE=2,$(HARDEN))
+OPT      := -O0 -g3
+endif
+ifneq ($(COVERAGE),)
+HARDEN   := --coverage -fPIE
+OPT      := -O0 -g
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 CFLAGS_ALL  = -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) -Iinclude -Isrc $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = $(HARDEN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
-PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS    = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
+
+# What the sanitizers do when they find something, unless the caller knows better.
+export ASAN_OPTIONS  ?= strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+
+# A make inside a make uses every processor, unless the outer one was given -j already.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE  = $(MAKE) --no-print-directory $(PARALLEL)
+
+# $(call say,VERB,OBJECT) opens a recipe line: the short form of what follows, or the command itself with V=1.
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
+
+.DEFAULT_GOAL := all
 
 # Rooms from the top of the layering table down; a test links its own room and those above it.
 ROOMS := base wire policy config metrics io upstream proxy front
@@ -33,31 +61,71 @@ libs_upto = $(call rev,$(call upto,$(1),$(ROOMS)))
 ALL_LIBS := $(foreach r,$(call rev,$(ROOMS)),$(call room_lib,$(r)))
 PROGRAMS := $(O)/mcpoold $(O)/mcpool-demo
 
+##@ Use
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@printf '\nVariables: O=DIR (build directory, default build)  CC=gcc|clang  SANITIZE=address,undefined  DEBUG=1  V=1\n'
+	@printf '           TEST=NAME (one functional test)  CFLAGS= LDFLAGS= (added to ours)\n'
+
+.PHONY: run
+run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
+	@scripts/deps build
+	@$(SUBMAKE) all
+	@PATH="$(abspath $(O)):$$PATH" exec $(O)/mcpoold --config conf/mcpool.json
+
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## build the programs (the default)
+
+.PHONY: deps
+deps: ## install the Debian packages that building and testing need
+	@scripts/deps build test
+
+.PHONY: clean
+clean: ## remove the build directory
+	rm -rf $(O)
 
 # --- objects and libraries ---------------------------------------------------------------------------
-$(O)/obj/%.o: src/%.c
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+# Everything compiled depends on this file, whose content changes when compiler or flags do.
+FLAGS_STAMP := $(O)/flags
+FLAGS_TEXT   = $(shell $(CC) --version 2>/dev/null | head -n 1) | $(CC) $(CFLAGS_ALL) | $(LDFLAGS_ALL) $(PKG_LIBS)
 
-$(O)/obj/tests/%.o: tests/%.c
+$(FLAGS_STAMP): FORCE
+	@pkg-config --exists $(PKGS) check 2>/dev/null && command -v $(firstword $(CC)) >/dev/null || { \
+		echo "make: a compiler or a library is missing: $$(scripts/deps --list build | tr '\n' ' ')"; \
+		echo "make: 'scripts/deps build' installs what is needed"; exit 1; } >&2
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c -o $@ $<
+	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' >$@
 
+.PHONY: FORCE
+FORCE:
+
+$(O)/obj/%.o: src/%.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(O)/obj/tests/%.o: tests/%.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c -o $@ $<
+
+# The folder is a prerequisite too: its time changes when a source goes away.
 define ROOM_RULE
-$(call room_lib,$(1)): $(call room_obj,$(1))
+$(call room_lib,$(1)): $(call room_obj,$(1)) src/$(1)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call say,AR,$$@) ar rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach r,$(ROOMS),$(eval $(call ROOM_RULE,$(r))))
 
 $(O)/mcpoold: $(call room_obj,daemon) $(ALL_LIBS)
-	$(CC) $(LDFLAGS_ALL) -o $@ $(call room_obj,daemon) $(ALL_LIBS) $(PKG_LIBS)
+	@$(if $(call room_src,daemon),,echo "make: src/daemon holds no source yet, there is no mcpoold to link" >&2; exit 1)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 $(O)/mcpool-demo: $(call room_obj,demo) $(call room_lib,wire) $(call room_lib,base)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+	@$(if $(call room_src,demo),,echo "make: src/demo holds no source yet, there is no mcpool-demo to link" >&2; exit 1)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 # --- unit tests: tests/unit/<room>/test_<module>.c, one program each ------------------------------------
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
@@ -66,7 +134,7 @@ UNIT_BIN := $(patsubst tests/%.c,$(O)/tests/%,$(UNIT_SRC))
 define UNIT_RULE
 $(O)/tests/unit/$(1)/%: $(O)/obj/tests/unit/$(1)/%.o $(foreach r,$(call libs_upto,$(1)),$(call room_lib,$(r)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS) $$(CHECK_LIBS)
+	$$(call say,LINK,$$@) $$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS) $$(CHECK_LIBS)
 
 .PHONY: unit-$(1)
 unit-$(1): $(filter $(O)/tests/unit/$(1)/%,$(UNIT_BIN))
@@ -77,10 +145,101 @@ $(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r))))
 
 .PHONY: unit
 unit: $(UNIT_BIN)
-	@set -e; for t in $(UNIT_BIN); do $$t; done
+	@$(PYTHON) scripts/run-unit $(UNIT_BIN)
 
-.PHONY: clean
-clean:
-	rm -rf $(O)
+# --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
+-include tests/fuzz/fuzz.mk
+
+# --- functional tests: the real daemon, driven from outside ----------------------------------------------
+.PHONY: functional
+functional: $(PROGRAMS)
+	@$(PYTHON) tests/functional/run.py --build $(O) $(TEST)
+
+##@ Test
+
+TALLY  := $(O)/results/tally
+ASAN   := O=$(O)/asan SANITIZE=address,undefined
+UBSAN  := O=$(O)/ubsan SANITIZE=undefined
+
+# Each part runs even if one before it failed; the last line is the sum of all. What does not build fails at once.
+.PHONY: check
+check: ## dependencies, build, every test that needs only Debian packages
+	@scripts/deps build test
+	@rm -rf $(dir $(TALLY))
+	@$(SUBMAKE) check-build
+	@$(SUBMAKE) $(ASAN) check-build
+	@scripts/tally $(TALLY) 'unit' $(SUBMAKE) unit
+	@scripts/tally $(TALLY) 'unit, address and undefined' $(SUBMAKE) $(ASAN) unit
+	@scripts/tally $(TALLY) 'fuzz corpus' $(SUBMAKE) fuzz-replay
+	@scripts/tally $(TALLY) 'functional' $(SUBMAKE) functional
+	@scripts/tally $(TALLY) 'functional, address and undefined' $(SUBMAKE) $(ASAN) functional
+	@echo
+	@scripts/tally --sum $(TALLY)
+
+.PHONY: check-build
+check-build: $(PROGRAMS) $(UNIT_BIN)
+
+.PHONY: check-unit
+check-unit: deps ## the unit tests; unit-<room> runs those of one room
+	@$(SUBMAKE) unit
+
+.PHONY: check-functional
+check-functional: deps ## the functional tests; TEST=NAME runs one
+	@$(SUBMAKE) functional
+
+.PHONY: check-interop
+check-interop: ## real MCP clients and servers from npm through the daemon
+	@scripts/deps build interop
+	@$(SUBMAKE) all tests/interop/node_modules/.installed
+	@node tests/interop/run.mjs --build $(O) $(TEST)
+
+tests/interop/node_modules/.installed: tests/interop/package-lock.json tests/interop/package.json
+	cd tests/interop && npm ci
+	@touch $@
+
+.PHONY: asan
+asan: deps ## unit and functional tests under AddressSanitizer and UBSan
+	@$(SUBMAKE) $(ASAN) unit functional
+
+.PHONY: ubsan
+ubsan: deps ## unit and functional tests under UBSan alone
+	@$(SUBMAKE) $(UBSAN) unit functional
+
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+.PHONY: valgrind
+valgrind: ## unit tests under valgrind
+	@scripts/deps build test valgrind
+	@$(SUBMAKE) $(UNIT_BIN)
+	@CK_TIMEOUT_MULTIPLIER=20 $(PYTHON) scripts/run-unit --timeout 900 --wrap '$(VALGRIND)' $(UNIT_BIN)
+
+.PHONY: coverage
+coverage: ## line and branch coverage of unit and functional tests
+	@scripts/deps build test coverage
+	@find $(O)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(SUBMAKE) O=$(O)/coverage COVERAGE=1 unit functional
+	@gcovr --root . --filter 'src/|include/' --print-summary --html-details $(O)/coverage/index.html $(O)/coverage
+	@echo "pages: $(O)/coverage/index.html"
+
+.PHONY: bench-limits
+bench-limits: ## what the limits cost: memory of idle sessions, of a big result, of a slow reader
+	@scripts/deps build test
+	@$(SUBMAKE) all
+	@$(PYTHON) tests/bench/limits.py --build $(O)
+
+##@ Keep tidy
+
+.PHONY: lint
+lint: ## layout, layers, banned functions, static analysis, spelling
+	@scripts/deps build lint
+	@O=$(O) PYTHON=$(PYTHON) scripts/lint
+
+.PHONY: format
+format: ## lay out every C file with clang-format
+	@git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
+
+# For scripts/lint: the flags that say what is compiled, not how.
+.PHONY: print-cflags
+print-cflags:
+	@echo '-std=gnu17 -D_GNU_SOURCE $(filter-out -Werror,$(WARN)) -Iinclude -Isrc -Itests $(PKG_CFLAGS)'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
