@@ -1,0 +1,55 @@
+/* What clients touch: the listeners of the configuration and every client connection behind them.
+ * HTTP (Streamable HTTP of 2025-03-26 and later on /mcp/<server>, HTTP+SSE of 2024-11-05 on
+ * /sse/<server>) over TCP and unix sockets; newline-delimited JSON-RPC on unix sockets.
+ *
+ * Order of a planned stop: front_stop_accepting, proxy_stop, then, when that is done, front_finish,
+ * then front_free, proxy_free, loop_done. */
+#ifndef FRONT_FRONT_H
+#define FRONT_FRONT_H
+
+#include "config/config.h"
+#include "io/loop.h"
+
+struct front;
+struct proxy;
+
+/* Opens every listener: the entries of config->listen, and in config->runtime_dir (which must
+ * exist) one unix socket "<server>.sock" per enabled server and "mcp.sock" when the proxy has the
+ * aggregate route. Each one is logged at notice level as "listening on http://HOST:PORT" or
+ * "listening on unix:PATH", with the port that was really bound. config is ref'ed; proxy and loop
+ * are borrowed until front_free. 0, or -errno of the first listener that could not be opened
+ * (logged; the others are closed again). */
+int front_new(struct loop *loop, struct proxy *proxy, struct config *config, struct front **ret);
+
+/* The first half of a planned stop: closes the listeners, ends GET streams cleanly after a `retry:
+ * 5000` event, and lets every other connection end with its next response. Requests already
+ * accepted go on. Idempotent. */
+void front_stop_accepting(struct front *f);
+
+/* The second half, when no call is in flight any more: closes every connection once its output was
+ * written, or after linger at the latest. done(arg) is called once, from the loop, when no
+ * connection is left. */
+void front_finish(struct front *f, usec_t linger, void (*done)(void *), void *arg);
+
+/* Drops everything that is still open. Sessions are not ended: that is the proxy's. Accepts NULL.
+ */
+void front_free(struct front *f);
+
+struct front_counts {
+    size_t http_connections; /* including those that have sent nothing yet */
+    size_t line_connections;
+    size_t get_streams;   /* GET streams of Streamable HTTP that are open */
+    size_t sse_streams;   /* HTTP+SSE streams that are open */
+    size_t event_bytes;   /* memory held for replay */
+    uint64_t accepted;    /* connections since start */
+    uint64_t refused;     /* connections closed at once because of a limit */
+    uint64_t slow_closed; /* connections closed because the client read too slowly */
+};
+
+void front_counts(const struct front *f, struct front_counts *ret);
+
+/* The address of listener i in opening order ("127.0.0.1:7332", "unix:/run/mcpool/a.sock"); NULL
+ * after the last. Borrowed until front_stop_accepting. */
+const char *front_address(const struct front *f, size_t i);
+
+#endif
