@@ -11,7 +11,7 @@ CC       := gcc
 endif
 
 PKGS     := libevent_core libcjson libsystemd libcrypto
-WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Wno-override-init -Werror
 # LOG_CTX() and the option structs start from defaults that the caller's initialisers override.
 WARN     += -Wno-override-init
 OPT      ?= -O2 -g -fno-omit-frame-pointer
