@@ -1,5 +1,5 @@
-/* One request of a client on its way: it finishes exactly once, in call_finish (protocol.md 1.1, 3.10).
- * The front sees calls only through the accessors below. */
+/* One request of a client on its way: it finishes exactly once, in call_finish
+ * (protocol.md 1.1, 3.10). The front sees calls only through the accessors below. */
 #ifndef PROXY_CALL_H
 #define PROXY_CALL_H
 

@@ -11,7 +11,8 @@ struct loop;
 struct proxy;
 struct transport_ops;
 
-/* How the core reaches its servers; the daemon passes the real transports, tests and the simulator theirs. */
+/* How the core reaches its servers; the daemon passes the real transports, tests and the simulator
+ * theirs. */
 struct proxy_transports {
     const struct transport_ops *stdio;
     void *arg; /* handed to transport_ops.open: the loop in the daemon */
@@ -23,9 +24,9 @@ struct proxy *proxy_new(struct env *env, struct config *config, const struct pro
 /* Starts the first connection of every enabled server. */
 void proxy_start(struct proxy *p);
 
-/* Begins to stop: new sessions and requests are refused with shutting_down, calls in flight may finish until
- * drain_timeout; then everything is closed. done(arg) is called when no call and no child is left. A
- * second call of this function ends the drain at once. */
+/* Begins to stop: new sessions and requests are refused with shutting_down, calls in flight may
+ * finish until drain_timeout; then everything is closed. done(arg) is called when no call and no
+ * child is left. A second call of this function ends the drain at once. */
 void proxy_stop(struct proxy *p, void (*done)(void *), void *arg);
 bool proxy_is_stopping(const struct proxy *p);
 
@@ -36,9 +37,11 @@ struct env *proxy_env(const struct proxy *p);
 const struct config *proxy_config(const struct proxy *p);
 size_t proxy_session_count(const struct proxy *p);
 
-/* An error answer as mcpool gives it (protocol.md 7): appends the whole JSON-RPC message. id: raw token or empty.
- * server may be NULL. delivered: "no", "maybe" or NULL to leave it out. retry_after: 0 = no advice. */
+/* An error answer as mcpool gives it (protocol.md 7): appends the whole JSON-RPC message. id: raw
+ * token or empty. server may be NULL. delivered: "no", "maybe" or NULL to leave it out.
+ * retry_after: 0 = no advice. */
 void proxy_write_error(struct buf *out, struct slice id, int code, enum reason reason,
-                       const char *server, const char *delivered, usec_t retry_after, const char *message);
+                       const char *server, const char *delivered, usec_t retry_after,
+                       const char *message);
 
 #endif

@@ -1,5 +1,6 @@
-/* A client session: what one client negotiated, its requests in flight, its subscriptions and log level.
- * It outlives connections of its client and every connection to its server (protocol.md 4.1). */
+/* A client session: what one client negotiated, its requests in flight, its subscriptions and log
+ * level. It outlives connections of its client and every connection to its server
+ * (protocol.md 4.1). */
 #ifndef PROXY_SESSION_H
 #define PROXY_SESSION_H
 
@@ -18,46 +19,52 @@ enum session_transport {
 
 /* What the front hangs on a session. */
 struct session_ops {
-    /* The session ends (DELETE, idle expiry, shutdown, a failed initialize): the front closes its streams and forgets
-     * the pointer; called exactly once, the session's memory goes after the loop turn. */
+    /* The session ends (DELETE, idle expiry, shutdown, a failed initialize): the front closes its
+     * streams and forgets the pointer; called exactly once, the session's memory goes after the
+     * loop turn. */
     void (*on_end)(void *front_data);
 };
 
 /* A new session that waits for its `initialize` to be submitted.
  * principal: who the client is ("anonymous", "uid:1000", a token's name); copied.
- * 0, or -EMFILE when max_sessions or max_sessions_per_principal is reached, -ESHUTDOWN while stopping. */
+ * 0, or -EMFILE when max_sessions or max_sessions_per_principal is reached, -ESHUTDOWN while
+ * stopping. */
 int session_new(struct proxy *proxy, const struct route *route, const char *principal,
                 enum session_transport transport, const struct session_ops *ops, void *front_data,
                 struct session **ret);
 
-/* Finds a live session by the id that the client presents: same principal and same route required, otherwise
- * it is as unknown as any (NULL). A session whose initialize was not answered yet is not found. */
+/* Finds a live session by the id that the client presents: same principal and same route required,
+ * otherwise it is as unknown as any (NULL). A session whose initialize was not answered yet is not
+ * found. */
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
                              struct slice id);
 
-/* Ends a session: cancels its calls upstream, releases its place in the pool. Idempotent within a turn. */
+/* Ends a session: cancels its calls upstream, releases its place in the pool. Idempotent within a
+ * turn. */
 void session_end(struct session *s);
 
-/* One message of the client. m: from rpc_parse over text->text, kind RPC_REQUEST, RPC_NOTIFICATION, RPC_RESULT or
- * RPC_ERROR (batches are split by the front).
- * Requests: exactly one DELIVER_ANSWER or one silent_end on ch follows, perhaps before this returns. A
- * reference to ch is taken for each pending call. Whatever is wrong with the request is answered there.
- * Notifications and responses: never answered; ch is not used and may be NULL. */
-void session_submit(struct session *s, struct channel *ch, struct payload *text, const struct rpc_msg *m);
+/* One message of the client. m: from rpc_parse over text->text, kind RPC_REQUEST, RPC_NOTIFICATION,
+ * RPC_RESULT or RPC_ERROR (batches are split by the front). Requests: exactly one DELIVER_ANSWER or
+ * one silent_end on ch follows, perhaps before this returns. A reference to ch is taken for each
+ * pending call. Whatever is wrong with the request is answered there. Notifications and responses:
+ * never answered; ch is not used and may be NULL. */
+void session_submit(struct session *s, struct channel *ch, struct payload *text,
+                    const struct rpc_msg *m);
 
-/* Where messages go that belong to no request: the newest GET stream, the SSE stream or the line connection.
- * The session takes a reference and sends what was waiting; the previous channel is released (the front
- * closes it). NULL: none for now, messages wait in the session's bounded queue. */
+/* Where messages go that belong to no request: the newest GET stream, the SSE stream or the line
+ * connection. The session takes a reference and sends what was waiting; the previous channel is
+ * released (the front closes it). NULL: none for now, messages wait in the session's bounded queue.
+ */
 void session_set_push(struct session *s, struct channel *ch);
 struct channel *session_push_channel(const struct session *s);
 
-/* Messages wait that found no push channel: after a second without one they may go out on a POST stream
- * (protocol.md 2.6). Sends them through ch; ch must accept unrelated messages. */
+/* Messages wait that found no push channel: after a second without one they may go out on a POST
+ * stream (protocol.md 2.6). Sends them through ch; ch must accept unrelated messages. */
 void session_flush_pending(struct session *s, struct channel *ch);
 bool session_has_pending(const struct session *s);
 
-/* The client's side went away for good (line connection closed): calls are cancelled upstream and nothing is
- * delivered any more, then the session ends. */
+/* The client's side went away for good (line connection closed): calls are cancelled upstream and
+ * nothing is delivered any more, then the session ends. */
 void session_abandon(struct session *s);
 
 /* Calls that are not finished. */

@@ -1,0 +1,72 @@
+/* One slot of a pool: an identity that outlives its transports. idle → connecting → handshake →
+ * ready → (draining →) closing → waiting → connecting … It is never thrown away while its pool
+ * lives; each new transport raises its epoch. (house.md section 4) */
+#ifndef UPSTREAM_CONN_H
+#define UPSTREAM_CONN_H
+
+#include "base/env.h"
+#include "upstream/transport.h"
+#include "wire/mcp.h"
+
+struct affinity;
+struct pool;
+
+enum conn_state {
+    CONN_IDLE,       /* no transport, none wanted */
+    CONN_CONNECTING, /* the transport opens */
+    CONN_HANDSHAKE,  /* initialize sent, answer awaited */
+    CONN_READY,
+    CONN_CLOSING, /* the transport ends; what follows depends on `failed` */
+    CONN_WAITING, /* failed: on the recovery queue until retry_at */
+};
+const char *conn_state_name(enum conn_state s);
+
+/* What a server said of itself in its InitializeResult, as raw JSON. */
+struct card {
+    unsigned refs;
+    enum mcp_version version;
+    char *capabilities; /* object; "{}" when absent */
+    char *server_info;  /* object or NULL */
+    char *instructions; /* string token or NULL */
+    bool logging, subscribe;
+};
+struct card *card_ref(struct card *c);
+struct card *card_unref(struct card *c);
+
+struct conn {
+    struct pool *pool;
+    unsigned slot;
+    enum conn_state state;
+    uint32_t epoch; /* raised with each transport */
+    struct transport *transport;
+    struct card *card;       /* of the present transport; NULL before the handshake */
+    bool failed;             /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
+    bool retired;            /* CLOSING ends in IDLE and the pool decides anew */
+    unsigned failures;       /* failed attempts in a row; feeds the back-off */
+    bool answered;           /* the present transport gave at least one real answer */
+    bool fatal;              /* the last failure will not go away by itself soon */
+    usec_t ready_at;         /* when it last became ready */
+    usec_t retry_at;         /* WAITING: when the next attempt is due */
+    usec_t idle_since;       /* READY with nothing running */
+    uint64_t next_id;        /* upstream request ids: 1, 2, 3 …, never reused within an epoch */
+    struct timer timer;      /* handshake budget, retry */
+    unsigned running;        /* tickets on this connection */
+    unsigned interactive;    /* of these, interactive calls */
+    struct affinity *lessee; /* exclusive/session sharing: who has it */
+    bool used;               /* session sharing: has served somebody, must not serve another */
+    LIST_HEAD(, affinity) homed;
+    void *user; /* the proxy's mux of this slot */
+    char last_error[160];
+};
+
+/* Sends one message on a READY (or HANDSHAKE, from inside) connection; returns its mark. */
+uint64_t conn_send(struct conn *c, const struct payload *text, const struct rpc_edits *edits);
+bool conn_handed_over(const struct conn *c, uint64_t mark);
+uint64_t conn_mint_id(struct conn *c);
+size_t conn_pending(const struct conn *c);
+
+/* The connection is of no use any more (a garbage handshake, a hang): tears it down; it goes onto
+ * the recovery queue. detail: sentence for log and status. */
+void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail);
+
+#endif

@@ -1,0 +1,117 @@
+/* The connections to one server for one kind of client: keyed by server, principal and capability
+ * class (house.md section 5). The pool owns its slots; it decides admission, waiting and on which
+ * connection a request runs, and nothing else in the tree does. */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include "base/env.h"
+#include "upstream/conn.h"
+
+struct pool;
+struct server;
+struct ticket;
+
+/* The client features that a connection declares to its server (protocol.md 3.2). */
+enum client_feature {
+    FEATURE_SAMPLING = 1 << 0,
+    FEATURE_SAMPLING_TOOLS = 1 << 1,
+    FEATURE_SAMPLING_CONTEXT = 1 << 2,
+    FEATURE_ELICITATION_FORM = 1 << 3,
+    FEATURE_ELICITATION_URL = 1 << 4,
+    FEATURE_ROOTS = 1 << 5,
+    FEATURE_ROOTS_CHANGED = 1 << 6,
+};
+
+/* A client session as the pool sees it; embedded in the session. Requests of one affinity prefer
+ * the same connection, its home; waiting requests are served in turn over affinities, so that one
+ * busy client cannot starve the others. */
+struct affinity {
+    struct pool *pool;
+    struct conn *home; /* a slot, ready or not; NULL with session sharing until one is leased */
+    LIST_ENTRY(affinity) home_link;
+    TAILQ_HEAD(, ticket) waiting;
+    TAILQ_ENTRY(affinity) turn; /* in pool->turns while `waiting` is not empty */
+};
+
+enum ticket_state { TICKET_IDLE, TICKET_WAITING, TICKET_RUNNING };
+
+/* The claim of one request on a connection; embedded in the call. */
+struct ticket {
+    enum ticket_state state;
+    bool interactive; /* tools/call, prompts/get, resources/read: may have to run alone */
+    bool opening; /* an initialize: is refused at once when the server cannot be started at all */
+    struct affinity *affinity;
+    struct conn *conn; /* RUNNING: where */
+    TAILQ_ENTRY(ticket) link;
+    struct timer patience; /* queue_timeout */
+};
+
+/* The proxy's side of a pool. None of these may free the pool. */
+struct pool_user {
+    /* The ticket's turn has come: send its request on t->conn. Synchronous. */
+    void (*start)(struct ticket *t);
+    /* The ticket will not run: nothing was sent. retry_after 0 = no advice. */
+    void (*refuse)(struct ticket *t, enum reason why, usec_t retry_after);
+    /* Handshake done. Comes before any ticket runs on this epoch. */
+    void (*on_ready)(struct conn *c);
+    /* A message that is not part of the handshake. */
+    void (*on_message)(struct conn *c, struct payload *text, const struct rpc_msg *m);
+    /* A message with this raw id was too large and thrown away. */
+    void (*on_oversize)(struct conn *c, struct slice id);
+    /* The connection is lost or given up, c->running tickets included: the user ends each of them
+     * (ticket_done); conn_handed_over still answers for this epoch. */
+    void (*on_down)(struct conn *c, enum reason why);
+    /* A slot is created / destroyed with its pool: attach and detach conn.user. */
+    void (*slot_init)(struct conn *c);
+    void (*slot_done)(struct conn *c);
+};
+
+TAILQ_HEAD(affinity_turns, affinity);
+
+struct pool {
+    struct server *server;
+    char *principal;
+    unsigned features; /* enum client_feature bits: the class */
+    struct pool *next;
+    struct conn *slots; /* max_connections of them */
+    unsigned slot_count;
+    struct affinity_turns turns;
+    unsigned waiting;    /* tickets in line */
+    unsigned affinities; /* attached sessions */
+    bool pinned;         /* the server's default pool: stays without sessions */
+    bool server_asks;    /* single channel and the server asks: interactive calls run alone */
+    bool stopping;
+    usec_t idle_since;
+    struct timer shrink;
+    struct task pump;
+};
+
+/* The pool of this key, created when there is none. */
+struct pool *pool_get(struct server *s, const char *principal, unsigned features);
+
+/* Brings the pool to at least min_connections connections. */
+void pool_start(struct pool *p);
+
+void affinity_init(struct affinity *a, struct pool *p);
+/* Leaves the pool; no ticket of it may be WAITING or RUNNING. */
+void affinity_done(struct affinity *a);
+
+void ticket_init(struct ticket *t, struct affinity *a);
+
+/* Puts the ticket in line; start or refuse follows, perhaps from inside. (Admission, queueing and
+ * balance are decided here and nowhere else.) */
+void pool_submit(struct ticket *t);
+
+/* The ticket's request is over (RUNNING), or not wanted any more (WAITING). No callback follows. */
+void ticket_done(struct ticket *t);
+
+/* A single-channel server asks its clients things: from now on interactive calls run alone on a
+ * connection. */
+void pool_note_asks(struct pool *p);
+
+/* Whether any slot is ready, and the earliest next attempt of a failed one (USEC_NEVER when none
+ * waits). */
+unsigned pool_ready_count(const struct pool *p);
+usec_t pool_next_attempt(const struct pool *p);
+
+#endif

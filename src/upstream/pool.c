@@ -1,0 +1,525 @@
+/* The pool: which requests run, where, and how many connections there are.
+ *
+ * A ticket is IDLE, WAITING (in its affinity's line; the affinity is in `turns`) or RUNNING
+ * (counted on its connection). pool_submit tries at once; whatever changes the supply (a connection
+ * became ready, a request ended, output drained) queues `pump`, which serves the lines in turn.
+ * Growth follows demand: only requests that found no place open further slots, and only while no
+ * slot is recovering. */
+#include "base/log.h"
+#include "base/util.h"
+#include "internal.h"
+#include "policy/balance.h"
+
+#include <stdlib.h>
+
+/* A server that has this much unread input gets no further requests until it reads. */
+#define PENDING_HIGH ((size_t)1024 * 1024)
+
+static struct env *pool_env(const struct pool *p)
+{
+    return p->server->env;
+}
+
+static const struct server_config *pool_config(const struct pool *p)
+{
+    return p->server->sc;
+}
+
+static struct balance_rules pool_rules(const struct pool *p)
+{
+    static const enum balance_sharing sharing[] = {
+        [CONFIG_SHARING_SHARED] = BALANCE_SHARED,
+        [CONFIG_SHARING_EXCLUSIVE] = BALANCE_EXCLUSIVE,
+        [CONFIG_SHARING_SESSION] = BALANCE_SESSION,
+    };
+    return (struct balance_rules){
+        .sharing = sharing[pool_config(p)->options.sharing],
+        .max_running = pool_config(p)->limits.max_in_flight_per_connection,
+        .max_pending = PENDING_HIGH,
+        .one_interactive = p->server_asks,
+    };
+}
+
+static struct balance_conn conn_view(const struct conn *c, const struct affinity *a)
+{
+    return (struct balance_conn){
+        .ready = c->state == CONN_READY,
+        .mine = c->lessee == a,
+        .leased = c->lessee != NULL,
+        .used = c->used,
+        .running = c->running,
+        .interactive = c->interactive,
+        .pending = conn_pending(c),
+    };
+}
+
+/* ---- homes
+ * --------------------------------------------------------------------------------------- */
+
+static void set_home(struct affinity *a, struct conn *c)
+{
+    if (a->home == c)
+        return;
+    if (a->home)
+        LIST_REMOVE(a, home_link);
+    a->home = c;
+    if (c)
+        LIST_INSERT_HEAD(&c->homed, a, home_link);
+}
+
+/* Where a new session of a shared pool lives: the first ready slot with the least to do, else one
+ * that is starting, else the first. */
+static struct conn *choose_home(struct pool *p)
+{
+    struct conn *best = NULL;
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        struct conn *c = &p->slots[i];
+        if (c->state == CONN_READY && (!best || c->running < best->running))
+            best = c;
+    }
+    for (unsigned i = 0; !best && i < p->slot_count; i++)
+        if (conn_is_starting(&p->slots[i]))
+            best = &p->slots[i];
+    return best ? best : &p->slots[0];
+}
+
+void affinity_init(struct affinity *a, struct pool *p)
+{
+    a->pool = p;
+    a->home = NULL;
+    TAILQ_INIT(&a->waiting);
+    p->affinities++;
+    if (pool_config(p)->options.sharing != CONFIG_SHARING_SESSION)
+        set_home(a, choose_home(p));
+    pool_start(p);
+}
+
+static void arm_shrink(struct pool *p)
+{
+    usec_t span = pool_config(p)->limits.idle_shrink;
+    if (span && !timer_armed(&p->shrink) && !p->stopping)
+        env_timer_set(pool_env(p), &p->shrink, pool_env(p)->now + span);
+}
+
+void affinity_done(struct affinity *a)
+{
+    struct pool *p = a->pool;
+    if (!p)
+        return;
+    struct conn *c = a->home;
+    set_home(a, NULL);
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].lessee == a)
+            p->slots[i].lessee = NULL;
+    a->pool = NULL;
+    p->affinities--;
+    p->idle_since = pool_env(p)->now;
+    /* A connection that belonged to one session ends with it: MCP has no way to wash it. */
+    if (c && pool_config(p)->options.sharing == CONFIG_SHARING_SESSION)
+        conn_retire(c, false);
+    arm_shrink(p);
+}
+
+/* ---- supply
+ * -------------------------------------------------------------------------------------- */
+
+static unsigned count_state(const struct pool *p, enum conn_state s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        n += p->slots[i].state == s;
+    return n;
+}
+
+static unsigned count_starting(const struct pool *p)
+{
+    return count_state(p, CONN_CONNECTING) + count_state(p, CONN_HANDSHAKE);
+}
+
+unsigned pool_ready_count(const struct pool *p)
+{
+    return count_state(p, CONN_READY);
+}
+
+usec_t pool_next_attempt(const struct pool *p)
+{
+    usec_t at = USEC_NEVER;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state == CONN_WAITING && p->slots[i].retry_at < at)
+            at = p->slots[i].retry_at;
+    return at;
+}
+
+static struct conn *idle_slot(struct pool *p)
+{
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state == CONN_IDLE)
+            return &p->slots[i];
+    return NULL;
+}
+
+/* Whether the pool is to be kept alive at all. */
+static bool pool_is_used(const struct pool *p)
+{
+    return p->pinned || p->affinities > 0 || p->waiting > 0;
+}
+
+void pool_start(struct pool *p)
+{
+    if (p->stopping)
+        return;
+    unsigned want = pool_config(p)->resilience.min_connections;
+    if (want == 0 && p->waiting > 0)
+        want = 1;
+    unsigned have = 0;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        have += p->slots[i].state != CONN_IDLE &&
+                (p->slots[i].state != CONN_CLOSING || p->slots[i].failed);
+    for (struct conn *c; have < want && (c = idle_slot(p)) != NULL; have++)
+        conn_open(c);
+}
+
+bool pool_wants(const struct conn *c)
+{
+    const struct pool *p = c->pool;
+    if (p->stopping || !pool_is_used(p))
+        return false;
+    unsigned others = 0;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        others += &p->slots[i] != c && p->slots[i].state != CONN_IDLE;
+    return others < pool_config(p)->resilience.min_connections || p->waiting > 0 ||
+           !LIST_EMPTY(&c->homed);
+}
+
+static void grow(struct pool *p)
+{
+    struct balance_rules r = pool_rules(p);
+    unsigned starting = count_starting(p);
+    while (balance_should_grow(&r, p->waiting, starting, count_state(p, CONN_WAITING))) {
+        struct conn *c = idle_slot(p);
+        if (!c)
+            return;
+        conn_open(c);
+        starting++;
+    }
+}
+
+/* ---- tickets
+ * -------------------------------------------------------------------------------------- */
+
+static struct conn *pick(struct pool *p, struct ticket *t)
+{
+    struct affinity *a = t->affinity;
+    struct balance_rules r = pool_rules(p);
+    if (a->home && a->home->state == CONN_READY) {
+        struct balance_conn v = conn_view(a->home, a);
+        if (balance_fits(&r, &v, t->interactive))
+            return a->home;
+    }
+    struct conn *best = NULL;
+    struct balance_conn best_view;
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        struct conn *c = &p->slots[i];
+        struct balance_conn v = conn_view(c, a);
+        if (!balance_fits(&r, &v, t->interactive))
+            continue;
+        if (r.sharing == BALANCE_SESSION && a->home && a->home->lessee == a && c != a->home)
+            continue; /* one connection for the session's life */
+        if (!best || balance_better(&v, &best_view)) {
+            best = c;
+            best_view = v;
+        }
+    }
+    return best;
+}
+
+static void line_leave(struct ticket *t)
+{
+    struct affinity *a = t->affinity;
+    struct pool *p = a->pool;
+    TAILQ_REMOVE(&a->waiting, t, link);
+    if (TAILQ_EMPTY(&a->waiting))
+        TAILQ_REMOVE(&p->turns, a, turn);
+    p->waiting--;
+    env_timer_clear(pool_env(p), &t->patience);
+    t->state = TICKET_IDLE;
+}
+
+static void run(struct ticket *t, struct conn *c)
+{
+    struct affinity *a = t->affinity;
+    t->state = TICKET_RUNNING;
+    t->conn = c;
+    c->running++;
+    c->interactive += t->interactive;
+    if (pool_config(c->pool)->options.sharing != CONFIG_SHARING_SHARED) {
+        c->lessee = a;
+        c->used = true;
+    }
+    /* A home that is up stays home; a request that only overflowed from it does not move the
+     * session. */
+    if (!a->home || a->home->state != CONN_READY)
+        set_home(a, c);
+    c->pool->server->user->start(t);
+}
+
+static void refuse(struct ticket *t, enum reason why)
+{
+    struct pool *p = t->affinity->pool;
+    usec_t at = pool_next_attempt(p), now = pool_env(p)->now;
+    usec_t after = at == USEC_NEVER ? 0 : at > now ? at - now : 1;
+    p->server->user->refuse(t, why, after);
+}
+
+static void patience_over(void *arg)
+{
+    struct ticket *t = arg;
+    struct pool *p = t->affinity->pool;
+    enum reason why = pool_ready_count(p) ? REASON_OVERLOADED : REASON_UPSTREAM_UNAVAILABLE;
+    line_leave(t);
+    refuse(t, why);
+}
+
+static bool hopeless(const struct pool *p)
+{
+    if (pool_ready_count(p) || count_starting(p))
+        return false;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state == CONN_WAITING && p->slots[i].fatal)
+            return true;
+    return false;
+}
+
+static void line_join(struct pool *p, struct ticket *t)
+{
+    struct affinity *a = t->affinity;
+    const struct config_resilience *r = &pool_config(p)->resilience;
+    t->state = TICKET_WAITING;
+    if (TAILQ_EMPTY(&a->waiting))
+        TAILQ_INSERT_TAIL(&p->turns, a, turn);
+    TAILQ_INSERT_TAIL(&a->waiting, t, link);
+    p->waiting++;
+    usec_t span = r->queue_timeout;
+    if (t->opening && span < r->operation_timeout)
+        span = r->operation_timeout; /* a first start may take as long as a start may take */
+    env_timer_set(pool_env(p), &t->patience, pool_env(p)->now + span);
+    pool_start(p);
+    grow(p);
+}
+
+void ticket_init(struct ticket *t, struct affinity *a)
+{
+    *t = (struct ticket){.affinity = a};
+    timer_init(&t->patience, patience_over, t);
+}
+
+void pool_submit(struct ticket *t)
+{
+    struct pool *p = t->affinity->pool;
+    if (p->stopping) {
+        refuse(t, REASON_SHUTTING_DOWN);
+        return;
+    }
+    /* Requests of one session keep their order: nobody overtakes one that waits. */
+    struct conn *c = TAILQ_EMPTY(&t->affinity->waiting) ? pick(p, t) : NULL;
+    if (c)
+        run(t, c);
+    else if (p->waiting >= pool_config(p)->limits.queue_length)
+        refuse(t, REASON_OVERLOADED);
+    else if (t->opening && hopeless(p))
+        refuse(t, REASON_UPSTREAM_UNAVAILABLE);
+    else
+        line_join(p, t);
+}
+
+void ticket_done(struct ticket *t)
+{
+    struct conn *c = t->conn;
+    switch (t->state) {
+    case TICKET_IDLE:
+        return;
+    case TICKET_WAITING:
+        line_leave(t);
+        return;
+    case TICKET_RUNNING:
+        break;
+    }
+    t->state = TICKET_IDLE;
+    t->conn = NULL;
+    c->running--;
+    c->interactive -= t->interactive;
+    if (c->running == 0) {
+        if (pool_config(c->pool)->options.sharing == CONFIG_SHARING_EXCLUSIVE)
+            c->lessee = NULL;
+        c->idle_since = pool_env(c->pool)->now;
+        if (c->slot >= pool_config(c->pool)->resilience.min_connections)
+            arm_shrink(c->pool);
+    }
+    if (c->pool->waiting)
+        env_defer(pool_env(c->pool), &c->pool->pump);
+}
+
+/* Serves the lines in turn until a whole round places nothing. */
+static void pump(void *arg)
+{
+    struct pool *p = arg;
+    unsigned stuck = 0;
+    while (!TAILQ_EMPTY(&p->turns) && stuck <= p->waiting) {
+        struct affinity *a = TAILQ_FIRST(&p->turns);
+        struct ticket *t = TAILQ_FIRST(&a->waiting);
+        TAILQ_REMOVE(&p->turns, a, turn);
+        TAILQ_INSERT_TAIL(&p->turns, a, turn);
+        struct conn *c = pick(p, t);
+        if (!c) {
+            stuck++;
+            continue;
+        }
+        stuck = 0;
+        line_leave(t);
+        run(t, c);
+    }
+    grow(p);
+}
+
+static void refuse_waiting(struct pool *p, enum reason why, bool only_opening)
+{
+    struct affinity *a, *next;
+    for (a = TAILQ_FIRST(&p->turns); a; a = next) {
+        next = TAILQ_NEXT(a, turn);
+        struct ticket *t, *following;
+        for (t = TAILQ_FIRST(&a->waiting); t; t = following) {
+            following = TAILQ_NEXT(t, link);
+            if (only_opening && !t->opening)
+                continue;
+            line_leave(t);
+            refuse(t, why);
+        }
+    }
+}
+
+/* ---- news from the slots
+ * ---------------------------------------------------------------------------- */
+
+void pool_on_conn_ready(struct conn *c)
+{
+    c->pool->server->user->on_ready(c);
+    env_defer(pool_env(c->pool), &c->pool->pump);
+}
+
+void pool_on_conn_lost(struct conn *c, enum reason why)
+{
+    c->pool->server->user->on_down(c, why);
+    c->lessee = NULL;
+}
+
+void pool_on_conn_failed(struct conn *c)
+{
+    if (hopeless(c->pool))
+        refuse_waiting(c->pool, REASON_UPSTREAM_UNAVAILABLE, true);
+}
+
+void pool_on_conn_idle(struct conn *c)
+{
+    struct pool *p = c->pool;
+    if (p->stopping)
+        return;
+    if (pool_is_used(p))
+        pool_start(p);
+    if (p->waiting)
+        env_defer(pool_env(p), &p->pump);
+}
+
+void pool_on_conn_drain(struct conn *c)
+{
+    if (c->pool->waiting)
+        env_defer(pool_env(c->pool), &c->pool->pump);
+}
+
+void pool_note_asks(struct pool *p)
+{
+    if (p->server_asks)
+        return;
+    p->server_asks = true;
+    log_notice(LOG_CTX(.server = pool_config(p)->name),
+               "the server asks its clients: from now on tools/call, prompts/get and "
+               "resources/read run one at "
+               "a time on each shared connection");
+}
+
+/* ---- size and life
+ * ------------------------------------------------------------------------------------ */
+
+/* Surplus connections that nobody calls home go after idle_shrink; so does an unused pool. */
+static void shrink(void *arg)
+{
+    struct pool *p = arg;
+    usec_t now = pool_env(p)->now, span = pool_config(p)->limits.idle_shrink;
+    if (!pool_is_used(p)) {
+        if (now - p->idle_since >= span)
+            pool_stop(p, false);
+        else
+            env_timer_set(pool_env(p), &p->shrink, p->idle_since + span);
+        return;
+    }
+    unsigned ready = pool_ready_count(p), keep = pool_config(p)->resilience.min_connections;
+    bool again = false;
+    for (unsigned i = p->slot_count; i-- > 0 && ready > keep;) {
+        struct conn *c = &p->slots[i];
+        if (c->state != CONN_READY || c->running || !LIST_EMPTY(&c->homed))
+            continue;
+        if (now - c->idle_since >= span) {
+            conn_retire(c, false);
+            ready--;
+        } else {
+            again = true;
+        }
+    }
+    if (again)
+        arm_shrink(p);
+}
+
+struct pool *pool_get(struct server *s, const char *principal, unsigned features)
+{
+    for (struct pool *p = s->pools; p; p = p->next)
+        if (p->features == features && !p->stopping && slice_is(slice_str(p->principal), principal))
+            return p;
+    struct pool *p = xcalloc(1, sizeof(*p));
+    p->server = s;
+    p->principal = xstrdup(principal);
+    p->features = features;
+    p->server_asks = s->sc->options.server_asks == CONFIG_SERVER_ASKS_YES &&
+                     s->sc->options.sharing == CONFIG_SHARING_SHARED;
+    p->slot_count = s->sc->resilience.max_connections;
+    p->slots = xcalloc(p->slot_count, sizeof(*p->slots));
+    TAILQ_INIT(&p->turns);
+    timer_init(&p->shrink, shrink, p);
+    task_init(&p->pump, pump, p);
+    p->idle_since = s->env->now;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        conn_init(&p->slots[i], p, i);
+    p->next = s->pools;
+    s->pools = p;
+    return p;
+}
+
+void pool_stop(struct pool *p, bool now)
+{
+    if (!p->stopping) {
+        p->stopping = true;
+        refuse_waiting(p, REASON_SHUTTING_DOWN, false);
+    }
+    for (unsigned i = 0; i < p->slot_count; i++)
+        conn_retire(&p->slots[i], now);
+    server_on_pool_quiet(p->server);
+}
+
+void pool_free(struct pool *p)
+{
+    env_timer_clear(pool_env(p), &p->shrink);
+    env_task_clear(pool_env(p), &p->pump);
+    for (unsigned i = 0; i < p->slot_count; i++)
+        conn_done(&p->slots[i]);
+    free(p->slots);
+    free(p->principal);
+    free(p);
+}

@@ -1,0 +1,97 @@
+/* A configured server: the list of its pools, the card of its latest handshake, and its end. Pools
+ * that were stopped for idleness are freed here, once the last of their transports is closed. */
+#include "upstream/server.h"
+
+#include "base/util.h"
+#include "internal.h"
+
+#include <stdlib.h>
+
+static bool pool_is_quiet(const struct pool *p)
+{
+    if (!p->stopping || p->affinities)
+        return false;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state != CONN_IDLE)
+            return false;
+    return true;
+}
+
+/* Runs from the end of a turn: no pool is freed under a callback of one of its slots. */
+static void reap(void *arg)
+{
+    struct server *s = arg;
+    for (struct pool **at = &s->pools; *at;) {
+        struct pool *p = *at;
+        if (!pool_is_quiet(p)) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        pool_free(p);
+    }
+    if (s->stopping && s->live == 0 && s->stopped) {
+        void (*stopped)(void *) = s->stopped;
+        s->stopped = NULL;
+        stopped(s->stopped_arg);
+    }
+}
+
+struct server *server_new(struct env *env, struct config *config, const struct server_config *sc,
+                          const struct transport_ops *transport, void *transport_arg,
+                          const struct pool_user *user, void *user_arg)
+{
+    struct server *s = xcalloc(1, sizeof(*s));
+    s->env = env;
+    s->config = config_ref(config);
+    s->sc = sc;
+    s->transport = transport;
+    s->transport_arg = transport_arg;
+    s->user = user;
+    s->user_arg = user_arg;
+    task_init(&s->reap, reap, s);
+    return s;
+}
+
+void server_start(struct server *s)
+{
+    struct pool *p = pool_get(s, "anonymous", 0);
+    p->pinned = true;
+    pool_start(p);
+}
+
+void server_on_transport_closed(struct server *s)
+{
+    s->live--;
+    server_on_pool_quiet(s);
+}
+
+void server_on_pool_quiet(struct server *s)
+{
+    env_defer(s->env, &s->reap);
+}
+
+void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg)
+{
+    s->stopping = true;
+    s->stopped = stopped;
+    s->stopped_arg = arg;
+    for (struct pool *p = s->pools; p; p = p->next)
+        pool_stop(p, now);
+    server_on_pool_quiet(s);
+}
+
+void server_free(struct server *s)
+{
+    if (!s)
+        return;
+    env_task_clear(s->env, &s->reap);
+    while (s->pools) {
+        struct pool *p = s->pools;
+        s->pools = p->next;
+        pool_free(p);
+    }
+    card_unref(s->card);
+    config_unref(s->config);
+    free(s);
+}
