@@ -11,7 +11,7 @@ CC       := gcc
 endif
 
 PKGS     := libevent_core libcjson libsystemd libcrypto
-WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Wno-override-init -Werror
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
 # LOG_CTX() and the option structs start from defaults that the caller's initialisers override.
 WARN     += -Wno-override-init
 OPT      ?= -O2 -g -fno-omit-frame-pointer
@@ -68,7 +68,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@printf '\nVariables: O=DIR (build directory, default build)  CC=gcc|clang  SANITIZE=address,undefined  DEBUG=1  V=1\n'
-	@printf '           TEST=NAME (one functional test)  CFLAGS= LDFLAGS= (added to ours)\n'
+	@printf '           TEST=NAME (only this functional or interop test)  CFLAGS= LDFLAGS= (added to ours)\n'
 
 .PHONY: run
 run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
@@ -190,12 +190,8 @@ check-functional: deps ## the functional tests; TEST=NAME runs one
 .PHONY: check-interop
 check-interop: ## real MCP clients and servers from npm through the daemon
 	@scripts/deps build interop
-	@$(SUBMAKE) all tests/interop/node_modules/.installed
-	@node tests/interop/run.mjs --build $(O) $(TEST)
-
-tests/interop/node_modules/.installed: tests/interop/package-lock.json tests/interop/package.json
-	cd tests/interop && npm ci
-	@touch $@
+	@$(SUBMAKE) all
+	@MCPOOLD=$(abspath $(O))/mcpoold tests/interop/run $(if $(TEST),--only '$(TEST)')
 
 .PHONY: asan
 asan: deps ## unit and functional tests under AddressSanitizer and UBSan
