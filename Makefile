@@ -112,7 +112,7 @@ $(O)/obj/tests/%.o: tests/%.c $(FLAGS_STAMP)
 
 # The folder is a prerequisite too: its time changes when a source goes away.
 define ROOM_RULE
-$(call room_lib,$(1)): $(call room_obj,$(1)) src/$(1)
+$(call room_lib,$(1)): $(call room_obj,$(1)) $(wildcard src/$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(call say,AR,$$@) ar rcs $$@ $$(filter %.o,$$^)
