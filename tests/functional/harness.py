@@ -1,0 +1,113 @@
+"""What a functional test builds on: one daemon per test, clients that are closed with it, and its end checked.
+
+    class EchoTest(DaemonCase):
+        def test_echo_returns_the_text(self):
+            self.assertEqual(self.http().tool("echo", {"text": "x"}), "x")
+"""
+import unittest
+
+from clients import (ALL_CAPABILITIES, LATEST, OLDEST, VERSIONS, HttpClient, LineClient, RpcError, SseClient,  # noqa
+                     key_of, parse_message, text_of)
+from daemon import (DEADLINE, DEMO, FAKE, MCPOOLD, Clock, Daemon, Timeout, demo, fake, is_sanitized,  # noqa
+                    poll_until)
+from wire import Event, Headers, HttpConn, Malformed, Response, Socket, SseParser  # noqa
+
+# One connection per server: then a test knows which process it talks to.
+SINGLE = {"min_connections": 1, "max_connections": 1}
+
+
+class DaemonCase(unittest.TestCase):
+    servers = {"demo": demo()}
+    config = {"resilience": SINGLE}
+
+    def setUp(self):
+        self.clients = []
+        self.daemon = None
+        if self.servers is not None:
+            self.start()
+
+    def start(self, servers=None, config=None, **more):
+        """Starts this test's daemon. Values are those of the class unless given."""
+        self.daemon = Daemon(self.servers if servers is None else servers, self.config if config is None else config)
+        self.addCleanup(self._finish, self.daemon)
+        return self.daemon.start(**more)
+
+    def _finish(self, daemon):
+        for c in self.clients:
+            c.close()
+        try:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.stop()
+            elif daemon.process and not getattr(daemon, "joined", False):
+                daemon.join(daemon.process.returncode if getattr(daemon, "may_fail", False) else 0)
+        finally:
+            daemon.discard()
+
+    # --- clients ---
+
+    def _made(self, client, initialize):
+        self.clients.append(client)
+        return client.initialize() if initialize else client
+
+    def http(self, server="demo", initialize=True, **more):
+        return self._made(HttpClient(self.daemon, server, **more), initialize)
+
+    def line(self, server="demo", initialize=True, **more):
+        return self._made(LineClient(self.daemon, server, **more), initialize)
+
+    def sse(self, server="demo", initialize=True, **more):
+        more.setdefault("version", OLDEST)
+        return self._made(SseClient(self.daemon, server, **more), initialize)
+
+    def every_way_in(self, server="demo", **more):
+        """A client of each kind, one after the other, each as a subtest."""
+        for make in (self.http, self.sse, self.line):
+            with self.subTest(way_in=make.__name__):
+                yield make(server, **more)
+
+    def conn(self):
+        """A bare connection to the HTTP listener."""
+        c = HttpConn((self.daemon.host, self.daemon.port))
+        self.clients.append(c)
+        return c
+
+    # --- bare HTTP ---
+
+    def request_bytes(self, body=b"", method="POST", path="/mcp/demo", headers=(), host=None, version="HTTP/1.1",
+                      drop=()):
+        """A well-formed request, to be spoiled by the test. drop: default headers to leave out."""
+        lines = ["%s %s %s" % (method, path, version)]
+        default = [("Host", host or "%s:%d" % (self.daemon.host, self.daemon.port))]
+        if method == "POST":
+            default += [("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream"),
+                        ("Content-Length", str(len(body)))]
+        lines += ["%s: %s" % h for h in default if h[0] not in drop]
+        lines += ["%s: %s" % h for h in headers]
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+    def exchange(self, *args, **more):
+        """One bare request on a connection of its own; its response, or None when it was closed."""
+        c = self.conn()
+        r = c.exchange(self.request_bytes(*args, **more), more.get("method", "POST"))
+        c.close()
+        return r
+
+    def assert_alive(self, server="demo"):
+        """The daemon serves new clients: whatever came before did no harm."""
+        self.assertEqual(self.http(server).request("ping"), {})
+
+    def assert_error(self, error, code=None, reason=None, delivered=None, server=None):
+        """The form of an error that the daemon itself gives."""
+        if code is not None:
+            self.assertEqual(error.code, code, error)
+        data = error.data or {}
+        if reason is not None:
+            self.assertEqual(data.get("reason"), reason, error)
+        if delivered is not None:
+            self.assertEqual(data.get("delivered"), delivered, error)
+        if server is not None:
+            self.assertEqual(data.get("server"), server, error)
+
+
+INITIALIZE = (b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
+              b'"capabilities":{},"clientInfo":{"name":"t","version":"1"}}}')
