@@ -38,7 +38,11 @@ async function manyCalls(peers) {
     const one = async (peer, who, i) => {
         const payload = `${who}-${i}`;
         const onprogress = p => p.message === payload || foreign.push(`${p.message} came to ${payload}`);
-        equal(await peer.text('probe_echo', { payload, ms: (i * 7) % 40, steps }, { onprogress }), payload, 'answer');
+        equal(
+            await peer.text('probe_echo', { payload, ms: (i * 7) % 40, steps }, { onprogress }),
+            payload,
+            'answer',
+        );
     };
     const calls = [];
     for (let i = 0; i < CALLS; i++) peers.forEach((peer, n) => calls.push(one(peer, 'AB'[n], i)));
