@@ -202,11 +202,12 @@ struct slice http1_query_get(struct slice query, const char *name);
 struct http1_body {
     enum http1_framing framing;
     bool done;          /* the body is complete; input after it belongs to the next message */
-    uint8_t state;      /* private */
-    uint8_t digits;     /* private: hex digits of the chunk size so far */
-    uint16_t ext;       /* private: extension bytes of this chunk */
-    uint16_t trailer;   /* private: trailer bytes so far */
-    uint32_t ext_total; /* private */
+    uint8_t state;      /* private, like the next five */
+    uint8_t digits;     /* hex digits of the chunk size so far */
+    int8_t error;       /* what went wrong, for further calls */
+    uint16_t ext;       /* extension bytes of this chunk */
+    uint16_t trailer;   /* trailer bytes so far */
+    uint32_t ext_total; /* extension bytes of the body */
     uint64_t left;      /* LENGTH: body bytes to come; CHUNKED: bytes of this chunk to come */
     uint64_t total;     /* body bytes delivered so far */
 };

@@ -25,7 +25,9 @@ struct sse_limits {
     uint64_t max_retry_ms; /* `retry` is cut to this */
 };
 
-/* What stands between two empty lines, when at least one known field does. */
+/* What stands between two empty lines, when there is data, a valid id or a valid retry (a block
+ * without any of them is skipped). Several id, retry or event lines in one block: the last counts.
+ */
 struct sse_event {
     struct slice event; /* name; empty = absent, which means "message" */
     struct slice data;  /* lines joined by LF; check has_data */
@@ -46,26 +48,26 @@ enum sse_status {
 /* A sentence for humans; static. */
 const char *sse_status_text(enum sse_status status);
 
-/* All members but `limits` are private. */
+/* All members are private. Zero bytes of heap while no event is under way. */
 struct sse_reader {
     struct sse_limits limits;
-    uint8_t state;    /* where in the line */
-    uint8_t field;    /* which field the line is */
-    uint8_t name_len; /* bytes of the field name collected in `name` */
-    uint8_t bom;      /* bytes of a byte order mark matched so far; 3 = past the start */
-    bool skip_lf;     /* the last byte was a CR that ended a line */
-    bool delivered;   /* the buffers belong to an event that was returned: clear on the next call */
-    bool data_by_ref; /* ev.data points into the piece being fed */
-    bool retry_bad;   /* the retry line holds something else than digits */
-    bool id_nul;      /* the id line holds a NUL */
-    char name[8];
-    size_t line_len;           /* bytes of this line so far */
-    size_t line_id, line_name; /* lengths of id_buf/name_buf when this line began to fill them */
-    uint64_t retry;            /* of the line being read */
-    uint8_t retry_digits;
-    struct sse_event ev; /* the event being collected */
-    struct buf data_buf; /* its data, once they cannot stay a reference */
-    struct buf id_buf, name_buf;
+    struct sse_event ev;  /* the event being collected; slices are set when it is complete */
+    struct slice ref;     /* its data while they are one line in the piece being fed */
+    struct buf data;      /* its data otherwise */
+    struct buf event, id; /* its other texts */
+    struct buf value;     /* event or id line being read */
+    uint64_t retry;       /* retry line being read */
+    size_t line_len;      /* bytes of the current line so far */
+    uint8_t state;        /* where in the line */
+    uint8_t field;        /* which field the line is */
+    uint8_t bom;          /* bytes of the byte order mark matched so far */
+    uint8_t name_len;     /* bytes in name */
+    char name[6];         /* field name; full = none that is known */
+    bool by_ref;          /* ref holds the data */
+    bool bad_value;       /* the id has a NUL, or retry something else than digits */
+    bool retry_seen;      /* the retry line has a value */
+    bool skip_lf;         /* the last byte was a CR: an LF now belongs to it */
+    bool delivered;       /* the texts belong to an event that was returned */
 };
 
 void sse_reader_init(struct sse_reader *r, const struct sse_limits *limits);
