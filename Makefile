@@ -145,15 +145,18 @@ $(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r))))
 
 .PHONY: unit
 unit: $(UNIT_BIN)
-	@$(PYTHON) scripts/run-unit $(UNIT_BIN)
+	@$(if $(UNIT_BIN),,echo "make: no unit tests below tests/unit" >&2; exit 1;) $(PYTHON) scripts/run-unit $(UNIT_BIN)
 
 # --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
 -include tests/fuzz/fuzz.mk
 
 # --- functional tests: the real daemon, driven from outside ----------------------------------------------
+# Whoever drives the daemon finds it by this variable; mcpool-demo lies beside it.
+DAEMON = MCPOOLD=$(abspath $(O))/mcpoold
+
 .PHONY: functional
 functional: $(PROGRAMS)
-	@$(PYTHON) tests/functional/run.py --build $(O) $(TEST)
+	@$(DAEMON) $(PYTHON) tests/functional/run.py $(if $(TEST),-k '$(TEST)')
 
 ##@ Test
 
@@ -191,7 +194,7 @@ check-functional: deps ## the functional tests; TEST=NAME runs one
 check-interop: ## real MCP clients and servers from npm through the daemon
 	@scripts/deps build interop
 	@$(SUBMAKE) all
-	@MCPOOLD=$(abspath $(O))/mcpoold tests/interop/run $(if $(TEST),--only '$(TEST)')
+	@$(DAEMON) tests/interop/run $(if $(TEST),--only '$(TEST)')
 
 .PHONY: asan
 asan: deps ## unit and functional tests under AddressSanitizer and UBSan
@@ -220,7 +223,7 @@ coverage: ## line and branch coverage of unit and functional tests
 bench-limits: ## what the limits cost: memory of idle sessions, of a big result, of a slow reader
 	@scripts/deps build test
 	@$(SUBMAKE) all
-	@$(PYTHON) tests/bench/limits.py --build $(O)
+	@$(DAEMON) $(PYTHON) tests/bench/limits.py
 
 ##@ Keep tidy
 
