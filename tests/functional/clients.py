@@ -7,9 +7,11 @@ one thread, so the order of things is under the test's control.
 Rules that hold for every message are checked here, once: JSON-RPC shape, no null id, event ids unique
 within a stream, and for HTTP the status discipline: a client that holds a session sees 200, 202 or 404."""
 import json
+import os
 import select
+import subprocess
 
-from daemon import Clock
+from daemon import DEADLINE, Clock
 from wire import HttpConn, Response, Socket
 
 LATEST = "2025-11-25"
@@ -211,12 +213,11 @@ class Client:
         self.request("ping")
 
 
-class LineClient(Client):
-    """Newline-delimited JSON-RPC on a unix socket."""
+class Lines(Client):
+    """What the two line-framed transports share."""
 
-    def __init__(self, daemon, server="demo", **more):
+    def __init__(self, **more):
         super().__init__(**more)
-        self.sock = Socket(daemon.socket_path(server))
         self.buffer = bytearray()
         self.scanned = 0
 
@@ -224,13 +225,10 @@ class LineClient(Client):
         self.send_line(json.dumps(message).encode())
 
     def send_line(self, data):
-        self.sock.send(data + b"\n")
+        raise NotImplementedError
 
-    def _sockets(self):
-        return [] if self.sock.closed_by_peer else [self.sock]
-
-    def _readable(self, sock):
-        self.buffer += sock.recv_now() or b""
+    def _take_bytes(self, data):
+        self.buffer += data
         while True:
             end = self.buffer.find(b"\n", self.scanned)
             if end < 0:
@@ -241,12 +239,66 @@ class LineClient(Client):
             self.scanned = 0
             self._take(line, self)
 
+
+class LineClient(Lines):
+    """Newline-delimited JSON-RPC on a unix socket."""
+
+    def __init__(self, daemon, server="demo", **more):
+        super().__init__(**more)
+        self.sock = Socket(daemon.socket_path(server))
+
+    def send_line(self, data):
+        self.sock.send(data + b"\n")
+
+    def _sockets(self):
+        return [] if self.sock.closed_by_peer else [self.sock]
+
+    def _readable(self, sock):
+        self._take_bytes(sock.recv_now() or b"")
+
     def wait_closed(self):
         self.wait(lambda: self.sock.closed_by_peer, "the daemon to close the connection")
         assert not self.buffer, "half a line at the end: %r" % bytes(self.buffer[:200])
 
     def close(self):
         self.sock.close()
+
+
+class StdioClient(Lines):
+    """A server as its own child: how things are without a daemon in between."""
+
+    def __init__(self, command, **more):
+        super().__init__(**more)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.ended = False
+
+    def send_line(self, data):
+        self.send_bytes(data + b"\n")
+
+    def send_bytes(self, data):
+        self.process.stdin.write(data)
+
+    def _sockets(self):
+        return [] if self.ended else [self.process.stdout]
+
+    def _readable(self, pipe):
+        data = os.read(pipe.fileno(), 1 << 20)
+        self.ended = not data
+        self._take_bytes(data)
+
+    def wait_exit(self):
+        """Closes the server's input, reads what it still says; returns its exit status."""
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
+        self.wait(lambda: self.ended, "the end of the server's output")
+        return self.process.wait(DEADLINE)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 class Stream:
@@ -369,9 +421,6 @@ class HttpClient(Client):
 
     def _send(self, message):
         return self.post(json.dumps(message).encode(), is_request="id" in message and "method" in message)
-
-    def notify(self, method, params=None):
-        super().notify(method, params)
 
     def head(self, method, extra=()):
         lines = ["%s %s HTTP/1.1" % (method, self.path), "Host: " + self.host]

@@ -2,11 +2,9 @@
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -113,11 +111,12 @@ def fake(*args, **more):
 
 
 class Daemon:
-    def __init__(self, servers, config=None, server_ledgers=True):
+    def __init__(self, servers, config=None):
         self.dir = tempfile.mkdtemp(prefix="mcpool-test-")
         self.mark = "MCPOOL_TEST_MARK=" + uuid.uuid4().hex
         self.runtime_dir = os.path.join(self.dir, "run")
         self.allowed_errors = []
+        self.joined = False
         self.process = self.log = None
         self.host = self.port = None
         servers = {name: self._prepare(name, spec) for name, spec in servers.items()}
@@ -176,6 +175,7 @@ class Daemon:
             status = self.process.wait(DEADLINE * 2)
         except subprocess.TimeoutExpired:
             raise Timeout("the daemon does not stop; its log says:\n" + self.log.text())
+        self.joined = True
         self.log.thread.join(DEADLINE)
         problems = self.problems()
         if status != expect_status:

@@ -4,10 +4,11 @@
         def test_echo_returns_the_text(self):
             self.assertEqual(self.http().tool("echo", {"text": "x"}), "x")
 """
+import json
 import unittest
 
 from clients import (ALL_CAPABILITIES, LATEST, OLDEST, VERSIONS, HttpClient, LineClient, RpcError, SseClient,  # noqa
-                     key_of, parse_message, text_of)
+                     StdioClient, key_of, parse_message, text_of)
 from daemon import (DEADLINE, DEMO, FAKE, MCPOOLD, Clock, Daemon, Timeout, demo, fake, is_sanitized,  # noqa
                     poll_until)
 from wire import Event, Headers, HttpConn, Malformed, Response, Socket, SseParser  # noqa
@@ -38,8 +39,8 @@ class DaemonCase(unittest.TestCase):
         try:
             if daemon.process and daemon.process.poll() is None:
                 daemon.stop()
-            elif daemon.process and not getattr(daemon, "joined", False):
-                daemon.join(daemon.process.returncode if getattr(daemon, "may_fail", False) else 0)
+            elif daemon.process and not daemon.joined:
+                daemon.join()  # it died on its own
         finally:
             daemon.discard()
 
@@ -92,6 +93,23 @@ class DaemonCase(unittest.TestCase):
         c.close()
         return r
 
+    # --- the fake server ---
+
+    def emit(self, client, *messages):
+        """Has the fake server say these messages (objects or literal lines), then answer this very call."""
+        lines = [m if isinstance(m, str) else json.dumps(m) for m in messages]
+        return client.tool("emit", {"lines": lines + [answer_line()]})
+
+    def hold(self, client, key="k", server="fake", **more):
+        """Starts a call that stays open; waits until the fake server runs it. Returns (call, upstream message)."""
+        call = client.start_tool("hold", {"key": key, "nonce": key}, **more)
+        run = self.daemon.wait_ledger(server, "run", tool="hold", nonce=key)[-1]
+        message = [m for m in self.daemon.received(server, "tools/call") if m["id"] == run["id"]][-1]
+        return call, message
+
+    def release(self, client, key="k"):
+        self.assertEqual(client.tool("release", {"key": key}), "ok")
+
     def assert_alive(self, server="demo"):
         """The daemon serves new clients: whatever came before did no harm."""
         self.assertEqual(self.http(server).request("ping"), {})
@@ -107,6 +125,11 @@ class DaemonCase(unittest.TestCase):
             self.assertEqual(data.get("delivered"), delivered, error)
         if server is not None:
             self.assertEqual(data.get("server"), server, error)
+
+
+def answer_line(text="emitted"):
+    """For the fake server's tool `emit`: the answer to the call itself."""
+    return '{"jsonrpc":"2.0","id":$ID,"result":{"content":[{"type":"text","text":%s}]}}' % json.dumps(text)
 
 
 INITIALIZE = (b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
