@@ -2,6 +2,7 @@
 //
 //   run [--only REGEX] [--keep]      through mcpoold ($MCPOOLD, default build/mcpoold)
 //   run --direct ...                 without it: proves the checks themselves
+//   run --record --only transcript   writes transcripts/ anew
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -15,6 +16,7 @@ import { checkFixture } from './checks/fixture.mjs';
 import { checkRestart, victims } from './checks/restart.mjs';
 import { Place } from './checks/session.mjs';
 import { checkSharing } from './checks/sharing.mjs';
+import { checkTranscripts } from './checks/transcripts.mjs';
 import { KINDS } from './lib/clients.mjs';
 import { DaemonWorld } from './lib/daemon.mjs';
 import { DirectWorld } from './lib/direct.mjs';
@@ -32,6 +34,7 @@ const { values: options } = parseArgs({
         direct: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         only: { type: 'string' },
+        record: { type: 'boolean', default: false },
     },
 });
 
@@ -46,6 +49,7 @@ async function suite(report, world) {
     await checkCrossed(report, world);
     await checkSharing(report, world);
     if (world.proxied) await checkRestart(report, world);
+    await checkTranscripts(report, world, options);
     await checkCurl(report, world);
     await checkConformance(report, world);
 }
