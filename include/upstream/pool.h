@@ -64,6 +64,9 @@ struct pool_user {
     /* A slot is created / destroyed with its pool: attach and detach conn.user. */
     void (*slot_init)(struct conn *c);
     void (*slot_done)(struct conn *c);
+    /* The same for the pool as a whole: pool.user. */
+    void (*pool_init)(struct pool *p);
+    void (*pool_done)(struct pool *p);
 };
 
 TAILQ_HEAD(affinity_turns, affinity);
@@ -81,6 +84,7 @@ struct pool {
     bool pinned;         /* the server's default pool: stays without sessions */
     bool server_asks;    /* single channel and the server asks: interactive calls run alone */
     bool stopping;
+    void *user; /* the proxy's */
     usec_t idle_since;
     struct timer shrink;
     struct task pump;

@@ -33,6 +33,9 @@ void server_start(struct server *s);
  * perhaps from inside. Waiting tickets are refused with shutting_down. */
 void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg);
 
+/* Kills what still closes politely after server_stop. */
+void server_hurry(struct server *s);
+
 /* After stopped, or when never started. Accepts NULL. */
 void server_free(struct server *s);
 

@@ -495,6 +495,7 @@ struct pool *pool_get(struct server *s, const char *principal, unsigned features
     timer_init(&p->shrink, shrink, p);
     task_init(&p->pump, pump, p);
     p->idle_since = s->env->now;
+    s->user->pool_init(p);
     for (unsigned i = 0; i < p->slot_count; i++)
         conn_init(&p->slots[i], p, i);
     p->next = s->pools;
@@ -519,6 +520,7 @@ void pool_free(struct pool *p)
     env_task_clear(pool_env(p), &p->pump);
     for (unsigned i = 0; i < p->slot_count; i++)
         conn_done(&p->slots[i]);
+    p->server->user->pool_done(p);
     free(p->slots);
     free(p->principal);
     free(p);

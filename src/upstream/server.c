@@ -81,6 +81,12 @@ void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg)
     server_on_pool_quiet(s);
 }
 
+void server_hurry(struct server *s)
+{
+    for (struct pool *p = s->pools; p; p = p->next)
+        pool_stop(p, true);
+}
+
 void server_free(struct server *s)
 {
     if (!s)

@@ -1,0 +1,225 @@
+/* mcpoold: options, configuration, wiring, signals. The only place that exits. */
+#include "base/log.h"
+#include "config/config.h"
+#include "front/front.h"
+#include "io/child.h"
+#include "io/loop.h"
+#include "proxy/proxy.h"
+#include "upstream/stdio.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#ifndef MCPOOL_VERSION
+#define MCPOOL_VERSION "0.1.0"
+#endif
+
+struct daemon {
+    struct loop loop;
+    struct config *config;
+    struct proxy *proxy;
+    struct front *front;
+};
+
+struct options {
+    const char *config_path;
+    int log_level; /* -1: as configured */
+    bool check, reference;
+};
+
+static void usage(FILE *f)
+{
+    fputs("Usage: mcpoold [OPTION]...\n"
+          "A proxy between MCP clients and MCP servers.\n\n"
+          "  -c, --config FILE       configuration file\n"
+          "      --check             check the configuration, say what is wrong, and exit\n"
+          "      --config-reference  print the reference of all options (Markdown) and exit\n"
+          "  -l, --log-level LEVEL   debug, info, notice, warning, error or critical\n"
+          "  -V, --version           print the version and exit\n"
+          "  -h, --help              print this and exit\n\n"
+          "Without --config the first of these that exists is read:\n"
+          "  $XDG_CONFIG_HOME/mcpool/mcpool.json (or ~/.config/mcpool/mcpool.json)\n"
+          "  /etc/mcpool/mcpool.json\n\n"
+          "SIGTERM and SIGINT let calls in flight finish, a second one stops at once.\n",
+          f);
+}
+
+/* 0 = go on; 1 = done, exit status 0; 2 = wrong usage. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"config-reference", no_argument, NULL, 'r'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    *o = (struct options){.log_level = -1};
+    int opt;
+    while ((opt = getopt_long(argc, argv, "c:l:Vh", longs, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            o->config_path = optarg;
+            break;
+        case 'k':
+            o->check = true;
+            break;
+        case 'r':
+            o->reference = true;
+            break;
+        case 'l':
+            o->log_level = log_level_from_name(optarg);
+            if (o->log_level < 0) {
+                fprintf(stderr, "mcpoold: unknown log level \"%s\"\n", optarg);
+                return 2;
+            }
+            break;
+        case 'V':
+            puts("mcpoold " MCPOOL_VERSION);
+            return 1;
+        case 'h':
+            usage(stdout);
+            return 1;
+        default:
+            fputs("Try 'mcpoold --help'.\n", stderr);
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "mcpoold: unexpected argument \"%s\"\nTry 'mcpoold --help'.\n",
+                argv[optind]);
+        return 2;
+    }
+    return 0;
+}
+
+/* The file to read when none was named; "" when there is none. buf: where it may be composed. */
+static const char *default_config(char *buf, size_t cap)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int n = -1;
+    if (xdg && *xdg)
+        n = snprintf(buf, cap, "%s/mcpool/mcpool.json", xdg);
+    else if (home && *home)
+        n = snprintf(buf, cap, "%s/.config/mcpool/mcpool.json", home);
+    if (n > 0 && (size_t)n < cap && access(buf, F_OK) == 0)
+        return buf;
+    static const char system_wide[] = "/etc/mcpool/mcpool.json";
+    return access(system_wide, F_OK) == 0 ? system_wide : "";
+}
+
+/* The runtime and state directories are made when they are missing, one level deep, private. */
+static int ensure_directory(const char *path)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        log_error(NULL, "cannot create directory %s: %s", path, strerror(errno));
+        return -errno;
+    }
+    return 0;
+}
+
+static void all_stopped(void *arg)
+{
+    struct daemon *d = arg;
+    loop_stop(&d->loop);
+}
+
+static void on_terminate(void *arg, int signo)
+{
+    struct daemon *d = arg;
+    log_notice(NULL, "%s received", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    sd_notify(0, "STOPPING=1");
+    front_stop_accepting(d->front);
+    proxy_stop(d->proxy, all_stopped, d);
+}
+
+/* What a new user types next: the first endpoint, ready to paste. */
+static void print_hint(const struct daemon *d)
+{
+    const struct route *r = route_at(d->proxy, 0);
+    const char *url = front_http_url(d->front);
+    if (!r || !url || !isatty(STDERR_FILENO))
+        return;
+    fprintf(
+        stderr,
+        "\nTry it from another terminal:\n\n"
+        "  curl -s %s/mcp/%s -H 'Content-Type: application/json' \\\n"
+        "    -H 'Accept: application/json, text/event-stream' -d '{\"jsonrpc\":\"2.0\",\"id\":1,"
+        "\"method\":\"initialize\",\\\n    "
+        "\"params\":{\"protocolVersion\":\"%s\",\"capabilities\":{},"
+        "\"clientInfo\":{\"name\":\"curl\",\"version\":\"1\"}}}'\n\n",
+        url, r->name, mcp_version_name(MCP_LATEST_LEGACY));
+}
+
+static int run(struct daemon *d)
+{
+    int r = loop_init(&d->loop);
+    if (r < 0) {
+        log_error(NULL, "cannot create the event loop: %s", strerror(-r));
+        return r;
+    }
+    struct proxy_transports transports = {.stdio = &stdio_transport, .arg = &d->loop};
+    d->proxy = proxy_new(&d->loop.env, d->config, &transports);
+    r = front_new(&d->loop, d->proxy, d->config, &d->front);
+    if (r == 0) {
+        loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
+        loop_on_signal(&d->loop, SIGINT, on_terminate, d);
+        proxy_start(d->proxy);
+        log_notice(NULL, "ready");
+        sd_notify(0, "READY=1");
+        print_hint(d);
+        loop_run(&d->loop);
+        log_notice(NULL, "stopped");
+        front_free(d->front);
+    }
+    proxy_free(d->proxy);
+    loop_done(&d->loop);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    int done = parse_options(argc, argv, &o);
+    if (done)
+        return done == 1 ? EXIT_SUCCESS : 2;
+    if (o.reference) {
+        config_write_reference(stdout);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    char composed[4096];
+    const char *path = o.config_path ? o.config_path : default_config(composed, sizeof(composed));
+    if (!*path) {
+        fputs("mcpoold: no configuration file; name one with --config\n", stderr);
+        return 2;
+    }
+    if (o.check)
+        return config_check(path, NULL, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    log_open();
+    struct daemon d = {0};
+    struct config_errors errs;
+    config_errors_init(&errs);
+    int r = config_load(path, NULL, &d.config, &errs);
+    config_errors_write(&errs, stderr);
+    config_errors_done(&errs);
+    if (r < 0)
+        return EXIT_FAILURE;
+    log_set_level(o.log_level >= 0 ? (enum log_level)o.log_level : d.config->log_level);
+    r = ensure_directory(d.config->runtime_dir);
+    if (r == 0)
+        r = ensure_directory(d.config->state_dir);
+    if (r == 0)
+        r = run(&d);
+    config_unref(d.config);
+    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

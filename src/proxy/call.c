@@ -1,0 +1,350 @@
+/* One request of a client, from its submission to its only end.
+ *
+ *     call_new → call_submit → pool_submit ──► call_start → call_send ──► on_answer ──► call_finish
+ *                                   └──► call_refuse ─────────────────────────────────────┘
+ *     call_cancel, the deadline, the loss of the connection, the end of the session ───────┘
+ *
+ * References: the session's list holds one until call_finish; functions that call out while they
+ * still use the call hold another. A call that was sent and then given up leaves a ghost in the
+ * mux, because the server may still be working on it. */
+#include "base/util.h"
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Progress extends a call, but not beyond this age. */
+#define CALL_AGE_MAX (3600 * USEC_PER_SEC)
+
+struct session *call_session(const struct call *call)
+{
+    return call->session;
+}
+
+enum mcp_method call_method(const struct call *call)
+{
+    return call->method;
+}
+
+struct slice call_client_id(const struct call *call)
+{
+    return call->id;
+}
+
+enum call_outcome call_outcome(const struct call *call)
+{
+    return call->outcome;
+}
+
+enum reason call_reason(const struct call *call)
+{
+    return call->reason;
+}
+
+usec_t call_retry_after(const struct call *call)
+{
+    return call->retry_after;
+}
+
+struct call *call_ref(struct call *c)
+{
+    c->refs++;
+    return c;
+}
+
+void call_unref(struct call *c)
+{
+    if (--c->refs == 0) {
+        blob_unref(c->hold);
+        free(c);
+    }
+}
+
+static struct env *call_env(const struct call *c)
+{
+    return c->session->proxy->env;
+}
+
+static const char *server_name(const struct call *c)
+{
+    return session_server(c->session)->sc->name;
+}
+
+/* ---- the server's side
+ * --------------------------------------------------------------------------- */
+
+/* The spans that the client must get as it sent them, or must not get at all
+ * (protocol.md 1.6, 3.4). */
+static void edit_for_client(struct rpc_edits *e, const struct call *c, const struct payload *text,
+                            const struct rpc_msg *m)
+{
+    rpc_edit_add(e, m->id, c->id);
+    if (m->kind != RPC_RESULT || (!m->result_type.n && !m->ttl_ms.n && !m->cache_scope.n))
+        return;
+    rpc_edit_cut(e, text->text, m->result_type);
+    rpc_edit_cut(e, text->text, m->ttl_ms);
+    rpc_edit_cut(e, text->text, m->cache_scope);
+}
+
+void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
+{
+    struct call *c = container_of(u, struct call, up);
+    u->conn->answered = true;
+    if (m->kind == RPC_RESULT && c->method == MCP_RESOURCES_UNSUBSCRIBE) {
+        call_answer(c, SLICE("{}"));
+        return;
+    }
+    struct rpc_edits e = {0};
+    edit_for_client(&e, c, text, m);
+    if (m->id.n) {
+        call_finish(c, CALL_ANSWERED, text, &e);
+        return;
+    }
+    /* An error without an id cannot be patched; it is rewritten. */
+    call_fail(c, MCP_E_INTERNAL, REASON_UPSTREAM_PROTOCOL, "maybe", 0,
+              "The server answered without an id");
+}
+
+static void on_lost(struct uplink *u, enum reason why, bool handed_over)
+{
+    struct call *c = container_of(u, struct call, up);
+    char text[256];
+    /* While the connection is wound down in good order, queued bytes may still be delivered. */
+    bool maybe = handed_over || why == REASON_SHUTTING_DOWN;
+    if (why == REASON_SHUTTING_DOWN)
+        snprintf(text, sizeof(text),
+                 "mcpool is shutting down; the request to server \"%s\" may or may "
+                 "not have been carried out",
+                 server_name(c));
+    else if (maybe)
+        snprintf(text, sizeof(text),
+                 "Server \"%s\" stopped while processing the request; it may or may "
+                 "not have been carried out",
+                 server_name(c));
+    else
+        snprintf(text, sizeof(text), "Server \"%s\" stopped before it received the request",
+                 server_name(c));
+    call_fail(c, MCP_E_INTERNAL, why == REASON_SHUTTING_DOWN ? why : REASON_UPSTREAM_LOST,
+              maybe ? "maybe" : "no", 0, text);
+}
+
+static void tell_server_cancelled(struct call *c, struct slice reason)
+{
+    struct buf b = BUF_INIT, params = BUF_INIT;
+    buf_append_str(&params, "{\"requestId\":");
+    buf_append_u64(&params, c->up.id);
+    if (reason.n) {
+        buf_append_str(&params, ",\"reason\":");
+        buf_append_slice(&params, reason);
+    }
+    buf_append_str(&params, "}");
+    rpc_write_notification(&b, "notifications/cancelled", buf_peek(&params));
+    struct payload text = {.text = buf_peek(&b)};
+    conn_send(c->up.conn, &text, NULL);
+    buf_done(&params);
+    buf_done(&b);
+}
+
+static usec_t budget(const struct call *c)
+{
+    const struct config_resilience *r = &session_server(c->session)->sc->resilience;
+    return mcp_method_is_interactive(c->method) || c->method == MCP_METHOD_OTHER
+               ? r->call_timeout
+               : r->operation_timeout;
+}
+
+static void deadline_passed(void *arg)
+{
+    struct call *c = arg;
+    char text[160];
+    snprintf(text, sizeof(text),
+             "Server \"%s\" gave no answer within %.0f s; the request may or may not "
+             "have been carried out",
+             server_name(c), (double)(call_env(c)->now - c->started_at) / (double)USEC_PER_SEC);
+    if (c->up.id)
+        tell_server_cancelled(c, SLICE("\"timeout\""));
+    call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
+}
+
+void call_arm_deadline(struct call *c)
+{
+    c->started_at = call_env(c)->now;
+    env_timer_set(call_env(c), &c->deadline, c->started_at + budget(c));
+}
+
+void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m)
+{
+    double value;
+    usec_t now = call_env(c)->now, end = c->started_at + CALL_AGE_MAX;
+    usec_t due_at = now + budget(c);
+    env_timer_set(call_env(c), &c->deadline, due_at < end ? due_at : end);
+    if (c->token.n == 0 || !json_double(rpc_span(text->text, m->progress), &value) ||
+        (c->progressed && value <= c->progress))
+        return;
+    c->progressed = true;
+    c->progress = value;
+    struct rpc_edits e = {0};
+    rpc_edit_add(&e, m->progress_token, c->token);
+    c->channel->ops->send(c->channel, c, DELIVER_DROPPABLE, text, &e);
+}
+
+/* ---- submission
+ * ------------------------------------------------------------------------------------- */
+
+struct call *call_new(struct session *s, struct channel *ch, const struct payload *text,
+                      const struct rpc_msg *m)
+{
+    struct slice id = rpc_span(text->text, m->id), token = rpc_span(text->text, m->progress_token);
+    struct call *c = xcalloc(1, sizeof(*c) + id.n + token.n);
+    char *tail = (char *)(c + 1);
+    memcpy(tail, id.p, id.n);
+    if (token.n)
+        memcpy(tail + id.n, token.p, token.n);
+    c->refs = 1;
+    c->session = s;
+    c->channel = channel_ref(ch);
+    c->method = m->method;
+    c->text = *text;
+    c->id_span = m->id;
+    c->token_span = m->progress_token;
+    c->uri_span = m->uri;
+    c->id = slice_of(tail, id.n);
+    c->token = slice_of(tail + id.n, token.n);
+    c->up.on_answer = call_on_answer;
+    c->up.on_lost = on_lost;
+    timer_init(&c->deadline, deadline_passed, c);
+    LIST_INSERT_HEAD(&s->calls, c, link);
+    s->in_flight++;
+    s->principal->in_flight++;
+    return c;
+}
+
+void call_submit(struct call *c)
+{
+    ticket_init(&c->ticket, &c->session->affinity);
+    c->ticket.interactive = mcp_method_is_interactive(c->method);
+    c->ticket.opening = c->method == MCP_INITIALIZE;
+    call_ref(c);
+    pool_submit(&c->ticket);
+    /* Only a request that has to wait outlives the bytes it came in. */
+    if (c->ticket.state == TICKET_WAITING)
+        c->hold = payload_hold(&c->text);
+    call_unref(c);
+}
+
+void call_send(struct call *c)
+{
+    struct mux *m = mux_of(c->ticket.conn);
+    char id[24];
+    mux_add(m, &c->up);
+    int n = snprintf(id, sizeof(id), "%llu", (unsigned long long)c->up.id);
+    struct slice up_id = slice_of(id, (size_t)n);
+    struct rpc_edits e = {0};
+    rpc_edit_add(&e, c->id_span, up_id);
+    rpc_edit_add(&e, c->token_span, up_id);
+    c->up.mark = conn_send(c->ticket.conn, &c->text, &e);
+    c->hold = blob_unref(c->hold);
+    c->text = (struct payload){0};
+    call_arm_deadline(c);
+}
+
+void call_start(struct ticket *t)
+{
+    struct call *c = container_of(t, struct call, ticket);
+    if (c->method == MCP_INITIALIZE)
+        session_complete_initialize(c);
+    else if (c->method == MCP_RESOURCES_SUBSCRIBE || c->method == MCP_RESOURCES_UNSUBSCRIBE)
+        sub_start(c);
+    else
+        call_send(c);
+}
+
+void call_refuse(struct ticket *t, enum reason why, usec_t retry_after)
+{
+    struct call *c = container_of(t, struct call, ticket);
+    char text[200];
+    switch ((int)why) {
+    case REASON_OVERLOADED:
+        snprintf(text, sizeof(text), "Too many requests in progress at server \"%s\"",
+                 server_name(c));
+        break;
+    case REASON_SHUTTING_DOWN:
+        snprintf(text, sizeof(text), "mcpool is shutting down");
+        break;
+    default:
+        snprintf(text, sizeof(text), "Server \"%s\" is not available", server_name(c));
+        break;
+    }
+    call_fail(c, MCP_E_INTERNAL, why, "no", retry_after, text);
+}
+
+/* ---- the end
+ * -------------------------------------------------------------------------------------------- */
+
+void call_finish(struct call *c, enum call_outcome outcome, const struct payload *answer,
+                 const struct rpc_edits *edits)
+{
+    if (c->outcome != CALL_PENDING)
+        return;
+    struct session *s = c->session;
+    c->outcome = outcome;
+    env_timer_clear(call_env(c), &c->deadline);
+    if (c->up.id)
+        mux_abandon(mux_of(c->up.conn), &c->up, outcome != CALL_ANSWERED && c->ticket.interactive);
+    if (c->asks)
+        ask_end_of_call(c);
+    if (c->sub)
+        sub_leave(c);
+    ticket_done(&c->ticket);
+    LIST_REMOVE(c, link);
+    s->in_flight--;
+    s->principal->in_flight--;
+    struct channel *ch = c->channel;
+    c->channel = NULL;
+    if (answer)
+        ch->ops->send(ch, c, DELIVER_ANSWER, answer, edits);
+    else
+        ch->ops->silent_end(ch, c);
+    channel_unref(ch);
+    proxy_note_progress(s->proxy);
+    call_unref(c);
+}
+
+static void finish_buf(struct call *c, enum call_outcome outcome, struct buf *b)
+{
+    struct payload text = {.text = buf_peek(b)};
+    call_finish(c, outcome, &text, NULL);
+    buf_done(b);
+}
+
+void call_fail(struct call *c, int code, enum reason why, const char *delivered, usec_t retry_after,
+               const char *message)
+{
+    struct buf b = BUF_INIT;
+    c->reason = why;
+    c->retry_after = retry_after;
+    proxy_write_error(&b, c->id, code, why, server_name(c), delivered, retry_after, message);
+    finish_buf(c, CALL_FAILED, &b);
+}
+
+void call_answer(struct call *c, struct slice result_json)
+{
+    struct buf b = BUF_INIT;
+    rpc_write_result(&b, c->id, result_json);
+    finish_buf(c, CALL_ANSWERED, &b);
+}
+
+void call_answer_error(struct call *c, int code, const char *message)
+{
+    struct buf b = BUF_INIT;
+    rpc_write_error(&b, c->id, code, slice_str(message), slice_of(NULL, 0));
+    finish_buf(c, CALL_ANSWERED, &b);
+}
+
+void call_cancel(struct call *c, struct slice reason)
+{
+    if (c->up.id)
+        tell_server_cancelled(c, reason);
+    call_finish(c, CALL_CANCELLED, NULL, NULL);
+}

@@ -1,0 +1,323 @@
+/* What the sources of this room share. */
+#ifndef PROXY_INTERNAL_H
+#define PROXY_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/util.h"
+#include "proxy/call.h"
+#include "proxy/proxy.h"
+#include "proxy/route.h"
+#include "proxy/session.h"
+#include "upstream/pool.h"
+#include "upstream/server.h"
+
+#include <uthash.h>
+
+struct ask;
+struct mux;
+struct sub;
+struct subscriber;
+
+/* ---- mux: what is in flight on one connection ---------------------------------------------------
+ */
+
+/* A request under an upstream id, of a client or mcpool's own. Embedded in its owner. Removed from
+ * the mux before either function is called. */
+struct uplink {
+    uint64_t id; /* 0: not in a mux */
+    struct conn *conn;
+    /* The server's response; its id span is not yet restored. */
+    void (*on_answer)(struct uplink *u, struct payload *text, const struct rpc_msg *m);
+    /* The connection ended first. handed_over: the server may have received the request. */
+    void (*on_lost)(struct uplink *u, enum reason why, bool handed_over);
+    uint64_t mark; /* conn_send's, for handed_over */
+};
+
+/* Cancelled or timed-out requests that the server may still be working on: while an interactive one
+ * is among them, nobody can tell whom an ask is for. */
+#define GHOSTS_MAX 32
+#define GHOST_LIFE (60 * USEC_PER_SEC)
+struct ghost {
+    uint64_t id;
+    usec_t until;
+};
+
+/* Change notifications of one kind are passed on at most once in this span, the last one always. */
+#define CHANGE_SPAN (1 * USEC_PER_SEC)
+enum change { CHANGE_TOOLS, CHANGE_PROMPTS, CHANGE_RESOURCES, CHANGE_COUNT };
+
+/* Elicitations by URL whose completion may still be announced. */
+#define ELICITATIONS_MAX 64
+struct elicitation {
+    char *id; /* raw string token */
+    struct session *session;
+};
+
+struct mux {
+    struct conn *conn;
+    struct uplink **table; /* open addressing by id; NULL = free */
+    size_t cap, count;
+    struct ghost ghosts[GHOSTS_MAX];
+    unsigned ghost_next;
+    LIST_HEAD(, ask) asks;    /* of the server, awaiting the client */
+    struct sub *subs;         /* uthash by unescaped URI */
+    enum mcp_log_level level; /* what the server was told; MCP_LOG_UNSET = nothing */
+    struct uplink level_up;   /* mcpool's own setLevel, at most one under way */
+    struct change_state {
+        struct mux *mux;
+        usec_t last_at;
+        struct timer timer;
+    } changes[CHANGE_COUNT];
+    struct elicitation elicitations[ELICITATIONS_MAX];
+    unsigned elicitation_next;
+};
+
+static inline struct mux *mux_of(const struct conn *c)
+{
+    return c->user;
+}
+
+void mux_init_slot(struct conn *c);
+void mux_done_slot(struct conn *c);
+/* Gives u an upstream id and enters it. */
+void mux_add(struct mux *m, struct uplink *u);
+/* The uplink with this id, removed from the mux; NULL when there is none (late, or never was). */
+struct uplink *mux_take(struct mux *m, uint64_t id);
+struct uplink *mux_peek(const struct mux *m, uint64_t id);
+/* Takes u out. An interactive request that was sent stays behind as a ghost. */
+void mux_abandon(struct mux *m, struct uplink *u, bool ghost);
+bool mux_haunted(struct mux *m);
+/* Takes out any one uplink, NULL when empty: for the end of a connection. */
+struct uplink *mux_take_any(struct mux *m);
+/* Walks the uplinks: *pos starts at 0; NULL at the end. The mux must not change meanwhile. */
+struct uplink *mux_next(const struct mux *m, size_t *pos);
+
+/* ---- calls
+ * ---------------------------------------------------------------------------------------- */
+
+struct call {
+    unsigned refs; /* the session's list; whoever works on it */
+    struct session *session;
+    LIST_ENTRY(call) link; /* session->calls */
+    struct ticket ticket;
+    struct uplink up;
+    struct channel *channel; /* ref; NULL once finished */
+    enum mcp_method method;
+    enum call_outcome outcome;
+    enum reason reason;
+    usec_t retry_after;
+    struct payload
+        text;          /* the request; borrowed inside session_submit, held in `hold` afterwards */
+    struct blob *hold; /* while the request waits to be sent */
+    struct span id_span; /* where the id and the progress token stand in text */
+    struct span token_span;
+    struct slice id;    /* copies, in the tail of this allocation */
+    struct slice token; /* n == 0: the client wants no progress */
+    double progress;    /* last value passed on */
+    bool progressed;
+    usec_t started_at;
+    struct timer deadline;
+    unsigned asks;        /* open asks that were put to the client for this call */
+    struct span uri_span; /* subscribe, unsubscribe */
+    struct sub *sub;      /* subscribe: waits for that subscription */
+    LIST_ENTRY(call) sub_link;
+};
+
+/* A new call in s's list for the request m; takes a reference to ch. */
+struct call *call_new(struct session *s, struct channel *ch, const struct payload *text,
+                      const struct rpc_msg *m);
+struct call *call_ref(struct call *c);
+void call_unref(struct call *c);
+/* The uplink function of calls; tells them from mcpool's own requests. */
+void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m);
+/* Hands the call to the pool. */
+void call_submit(struct call *c);
+/* pool_user */
+void call_start(struct ticket *t);
+void call_refuse(struct ticket *t, enum reason why, usec_t retry_after);
+/* Sends the call's request under its own id on its ticket's connection. */
+void call_send(struct call *c);
+
+/* The server has it now: starts the budget for its answer. */
+void call_arm_deadline(struct call *c);
+
+/* The only place a call ends: takes it out of everything and delivers answer (NULL: nothing is
+ * delivered, the outcome is CALL_CANCELLED). A second call is a no-op. */
+void call_finish(struct call *c, enum call_outcome outcome, const struct payload *answer,
+                 const struct rpc_edits *edits);
+/* Ends with an error of mcpool's own. delivered: "no", "maybe" or NULL. */
+void call_fail(struct call *c, int code, enum reason why, const char *delivered, usec_t retry_after,
+               const char *message);
+/* Ends with a result or error that mcpool writes itself on the server's behalf. */
+void call_answer(struct call *c, struct slice result_json);
+void call_answer_error(struct call *c, int code, const char *message);
+/* The client took it back: the server is told, the client gets nothing more. reason: raw JSON
+ * string or empty. */
+void call_cancel(struct call *c, struct slice reason);
+/* Progress arrived: passes it on and extends the deadline. */
+void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m);
+
+/* ---- sessions
+ * -------------------------------------------------------------------------------------- */
+
+struct principal {
+    char *name;
+    unsigned sessions, in_flight;
+    UT_hash_handle hh;
+};
+
+enum session_state {
+    SESSION_NEW,     /* no initialize yet */
+    SESSION_OPENING, /* initialize is being answered */
+    SESSION_OPEN,
+    SESSION_ENDED,
+};
+
+/* A message that found nobody to take it. */
+struct pending {
+    STAILQ_ENTRY(pending) link;
+    struct blob *text;
+    enum mcp_method method;
+    struct slice uri; /* resources/updated: inside text; empty otherwise */
+};
+
+struct session {
+    struct proxy *proxy;
+    const struct route *route;
+    struct principal *principal;
+    enum session_transport transport;
+    enum session_state state;
+    const struct session_ops *ops;
+    void *front_data;
+    char id[48];
+    char handle[9];
+    enum mcp_version version;
+    unsigned features;        /* what is declared upstream for this client */
+    struct affinity affinity; /* pool NULL before initialize */
+    enum mcp_log_level level;
+    LIST_HEAD(, call) calls;
+    unsigned in_flight;
+    LIST_HEAD(, ask) asks;
+    uint64_t next_ask;
+    LIST_HEAD(, subscriber) subs;
+    struct channel *push; /* ref */
+    STAILQ_HEAD(, pending) waiting;
+    unsigned waiting_count;
+    usec_t waiting_since;
+    unsigned holds;
+    struct timer idle;
+    struct task bury;
+    UT_hash_handle hh; /* proxy->sessions by id */
+};
+
+static inline struct session *session_of(struct affinity *a)
+{
+    return container_of(a, struct session, affinity);
+}
+
+static inline struct server *session_server(const struct session *s)
+{
+    return s->route->server;
+}
+
+/* Sends or queues a message that belongs to no request. uri: see struct pending. */
+void session_push(struct session *s, enum delivery kind, struct payload *text,
+                  const struct rpc_edits *edits, enum mcp_method method);
+/* Answers the client's initialize: negotiates, finds the pool, waits for the server if it must. */
+void session_initialize(struct session *s, struct call *c, struct slice text,
+                        const struct rpc_msg *m);
+/* The server is known: composes the InitializeResult. */
+void session_complete_initialize(struct call *c);
+void session_set_level(struct session *s, struct call *c, struct slice text,
+                       const struct rpc_msg *m);
+/* Frees the session's claim on its pool's log level. */
+void session_drop_level(struct session *s);
+/* Tells every connection of p the most verbose level that is asked for. */
+void levels_apply(struct pool *p);
+void levels_apply_conn(struct conn *c);
+void levels_init_slot(struct mux *m);
+
+/* ---- asks: requests of a server to a client (protocol.md 1.7)
+ * ------------------------------------------ */
+
+struct ask {
+    LIST_ENTRY(ask) session_link;
+    LIST_ENTRY(ask) conn_link;
+    struct session *session;
+    struct conn *conn;
+    struct call *call; /* the call it was attributed to; NULL: none in particular */
+    enum mcp_method method;
+    uint64_t id;     /* what the client sees */
+    char *server_id; /* raw token */
+    char *token;     /* raw progress token of the server; NULL: none */
+    struct timer deadline;
+};
+
+void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *m);
+/* The client answered. */
+void ask_on_response(struct session *s, struct payload *text, const struct rpc_msg *m);
+void ask_on_client_progress(struct session *s, struct payload *text, const struct rpc_msg *m);
+/* The server took an ask back. */
+void ask_on_server_cancelled(struct conn *c, struct payload *text, const struct rpc_msg *m);
+/* The call / session / connection ended: what is open is refused or cancelled. */
+void ask_end_of_call(struct call *c);
+void ask_end_of_session(struct session *s);
+void ask_end_of_conn(struct conn *c);
+
+/* ---- notifications of servers
+ * ---------------------------------------------------------------------------- */
+
+void notify_on_message(struct conn *c, struct payload *text, const struct rpc_msg *m);
+void notify_forget_session(struct session *s);
+void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s);
+void notify_change_due(void *arg);
+
+/* ---- subscriptions
+ * ------------------------------------------------------------------------------------------ */
+
+/* A subscribe or unsubscribe call whose turn has come. */
+void sub_start(struct call *c);
+void sub_on_updated(struct conn *c, struct payload *text, const struct rpc_msg *m);
+void sub_replay(struct conn *c);
+void sub_end_of_session(struct session *s);
+void sub_end_of_conn(
+    struct conn *c); /* pending ones fail their waiters; the entries stay for replay */
+void sub_forget_all(struct mux *m);
+void sub_leave(struct call *c);    /* a waiting subscribe call ends */
+void sub_release(struct sub *sub); /* nobody wants it any more: tells the server, frees it */
+
+/* ---- the proxy
+ * --------------------------------------------------------------------------------------------------
+ */
+
+struct pool_state {
+    unsigned level_count[MCP_LOG_UNSET]; /* sessions that asked for each level */
+};
+
+struct proxy {
+    struct env *env;
+    struct config *config;
+    struct route *routes; /* servers, then the aggregate endpoint when there is one */
+    size_t route_count;
+    bool has_aggregate;
+    struct session *sessions;
+    struct principal *principals;
+    bool stopping, closing;
+    unsigned servers_left;
+    void (*done)(void *);
+    void *done_arg;
+    struct timer drain;
+    struct task check_drained;
+    uint64_t late_answers, dropped_messages, ambiguous_asks;
+};
+
+/* A call or session ended while draining. */
+void proxy_note_progress(struct proxy *p);
+
+static inline struct proxy *proxy_of(const struct conn *c)
+{
+    return c->pool->server->user_arg;
+}
+
+#endif

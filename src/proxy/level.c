@@ -1,0 +1,90 @@
+/* Log levels: each session has its own; a connection's server is told the most verbose one that a
+ * session of its pool asked for, and each session's messages are filtered by its own
+ * (protocol.md 1.1). */
+#include "internal.h"
+
+static enum mcp_log_level most_verbose(const struct pool *p)
+{
+    const struct pool_state *st = p->user;
+    for (int l = 0; l < MCP_LOG_UNSET; l++)
+        if (st->level_count[l])
+            return (enum mcp_log_level)l;
+    return MCP_LOG_UNSET;
+}
+
+void levels_apply_conn(struct conn *c)
+{
+    struct mux *m = mux_of(c);
+    enum mcp_log_level level = most_verbose(c->pool);
+    if (c->state != CONN_READY || !c->card->logging || level == MCP_LOG_UNSET ||
+        level == m->level || m->level_up.id)
+        return;
+    m->level = level;
+    mux_add(m, &m->level_up);
+    struct buf b = BUF_INIT;
+    buf_appendf(&b,
+                "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"logging/setLevel\","
+                "\"params\":{\"level\":\"%s\"}}",
+                (unsigned long long)m->level_up.id, mcp_log_level_name(level));
+    struct payload text = {.text = buf_peek(&b)};
+    m->level_up.mark = conn_send(c, &text, NULL);
+    buf_done(&b);
+}
+
+/* mcpool's own setLevel was answered, whatever the answer: what was asked for meanwhile goes out
+ * now. */
+static void on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
+{
+    (void)text, (void)m;
+    levels_apply_conn(u->conn);
+}
+
+static void on_lost(struct uplink *u, enum reason why, bool handed_over)
+{
+    (void)u, (void)why, (void)handed_over; /* the next transport is told afresh */
+}
+
+void levels_init_slot(struct mux *m)
+{
+    m->level = MCP_LOG_UNSET;
+    m->level_up.on_answer = on_answer;
+    m->level_up.on_lost = on_lost;
+}
+
+void levels_apply(struct pool *p)
+{
+    for (unsigned i = 0; i < p->slot_count; i++)
+        levels_apply_conn(&p->slots[i]);
+}
+
+void session_drop_level(struct session *s)
+{
+    if (s->level == MCP_LOG_UNSET || !s->affinity.pool)
+        return;
+    struct pool_state *st = s->affinity.pool->user;
+    st->level_count[s->level]--;
+    s->level = MCP_LOG_UNSET;
+}
+
+void session_set_level(struct session *s, struct call *c, struct slice text,
+                       const struct rpc_msg *m)
+{
+    struct slice raw = rpc_span(text, m->level);
+    int level = raw.n >= 2 ? mcp_log_level_parse(slice_of(raw.p + 1, raw.n - 2)) : -1;
+    const struct card *card = session_server(s)->card;
+    if (card && !card->logging) {
+        call_answer_error(c, MCP_E_METHOD_NOT_FOUND, "Method not found");
+    } else if (level < 0) {
+        call_answer_error(
+            c, MCP_E_INVALID_PARAMS,
+            "params.level must be debug, info, notice, warning, error, critical, alert or "
+            "emergency");
+    } else {
+        session_drop_level(s);
+        s->level = (enum mcp_log_level)level;
+        struct pool_state *st = s->affinity.pool->user;
+        st->level_count[level]++;
+        levels_apply(s->affinity.pool);
+        call_answer(c, SLICE("{}"));
+    }
+}

@@ -1,0 +1,160 @@
+/* The mux of one connection: upstream ids to requests in flight.
+ *
+ * Ids rise by one and are never reused, so an open-addressed table indexed by the id's low bits
+ * stays nearly collision-free; removal shifts the following run back, so there are no tombstones
+ * and a call that runs for an hour costs nothing while millions pass it. */
+#include "base/util.h"
+#include "internal.h"
+
+#include <stdlib.h>
+
+static size_t place(const struct mux *m, uint64_t id)
+{
+    return (size_t)id & (m->cap - 1);
+}
+
+static void insert(struct mux *m, struct uplink *u)
+{
+    size_t i = place(m, u->id);
+    while (m->table[i])
+        i = (i + 1) & (m->cap - 1);
+    m->table[i] = u;
+}
+
+static void grow(struct mux *m)
+{
+    struct uplink **old = m->table;
+    size_t old_cap = m->cap;
+    m->cap = old_cap ? old_cap * 2 : 16;
+    m->table = xcalloc(m->cap, sizeof(struct uplink *));
+    for (size_t i = 0; i < old_cap; i++)
+        if (old[i])
+            insert(m, old[i]);
+    free(old);
+}
+
+void mux_add(struct mux *m, struct uplink *u)
+{
+    if ((m->count + 1) * 2 > m->cap)
+        grow(m);
+    u->id = conn_mint_id(m->conn);
+    u->conn = m->conn;
+    u->mark = UINT64_MAX;
+    insert(m, u);
+    m->count++;
+}
+
+static size_t find(const struct mux *m, uint64_t id)
+{
+    if (m->count == 0)
+        return SIZE_MAX;
+    for (size_t i = place(m, id); m->table[i]; i = (i + 1) & (m->cap - 1))
+        if (m->table[i]->id == id)
+            return i;
+    return SIZE_MAX;
+}
+
+static struct uplink *remove_at(struct mux *m, size_t hole)
+{
+    struct uplink *u = m->table[hole];
+    size_t mask = m->cap - 1;
+    for (size_t i = (hole + 1) & mask; m->table[i]; i = (i + 1) & mask) {
+        /* An entry may fill the hole unless its own place lies cyclically after the hole. */
+        size_t home = place(m, m->table[i]->id);
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            m->table[hole] = m->table[i];
+            hole = i;
+        }
+    }
+    m->table[hole] = NULL;
+    m->count--;
+    u->id = 0;
+    return u;
+}
+
+struct uplink *mux_peek(const struct mux *m, uint64_t id)
+{
+    size_t i = find(m, id);
+    return i == SIZE_MAX ? NULL : m->table[i];
+}
+
+static void lay_ghost(struct mux *m, uint64_t id)
+{
+    for (unsigned i = 0; i < GHOSTS_MAX; i++)
+        if (m->ghosts[i].id == id)
+            m->ghosts[i].id = 0;
+}
+
+struct uplink *mux_take(struct mux *m, uint64_t id)
+{
+    size_t i = find(m, id);
+    if (i != SIZE_MAX)
+        return remove_at(m, i);
+    lay_ghost(m, id);
+    return NULL;
+}
+
+struct uplink *mux_take_any(struct mux *m)
+{
+    for (size_t i = 0; i < m->cap; i++)
+        if (m->table[i])
+            return remove_at(m, i);
+    return NULL;
+}
+
+struct uplink *mux_next(const struct mux *m, size_t *pos)
+{
+    while (*pos < m->cap) {
+        struct uplink *u = m->table[(*pos)++];
+        if (u)
+            return u;
+    }
+    return NULL;
+}
+
+void mux_abandon(struct mux *m, struct uplink *u, bool ghost)
+{
+    if (u->id == 0)
+        return;
+    uint64_t id = u->id;
+    remove_at(m, find(m, id));
+    if (!ghost)
+        return;
+    usec_t now = m->conn->pool->server->env->now;
+    m->ghosts[m->ghost_next++ % GHOSTS_MAX] = (struct ghost){id, now + GHOST_LIFE};
+}
+
+bool mux_haunted(struct mux *m)
+{
+    usec_t now = m->conn->pool->server->env->now;
+    for (unsigned i = 0; i < GHOSTS_MAX; i++)
+        if (m->ghosts[i].id && m->ghosts[i].until > now)
+            return true;
+    return false;
+}
+
+void mux_init_slot(struct conn *c)
+{
+    struct mux *m = xcalloc(1, sizeof(*m));
+    m->conn = c;
+    levels_init_slot(m);
+    LIST_INIT(&m->asks);
+    for (int i = 0; i < CHANGE_COUNT; i++) {
+        m->changes[i].mux = m;
+        timer_init(&m->changes[i].timer, notify_change_due, &m->changes[i]);
+    }
+    c->user = m;
+}
+
+void mux_done_slot(struct conn *c)
+{
+    struct mux *m = c->user;
+    for (int i = 0; i < CHANGE_COUNT; i++)
+        env_timer_clear(c->pool->server->env, &m->changes[i].timer);
+    for (unsigned i = 0; i < ELICITATIONS_MAX; i++)
+        free(m->elicitations[i].id);
+    sub_forget_all(m);
+    free(m->table);
+    free(m);
+    c->user = NULL;
+}

@@ -1,0 +1,198 @@
+/* What a server says unasked (protocol.md 1.4). On a shared connection nothing reaches a client
+ * that a key in the message does not tie to it, except that lists have changed; on a connection of
+ * one session everything is that session's. */
+#include "internal.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CTX(c) LOG_CTX(.server = (c)->pool->server->sc->name, .slot = (int)(c)->slot)
+
+static struct env *conn_env(const struct conn *c)
+{
+    return c->pool->server->env;
+}
+
+/* ---- lists have changed
+ * ------------------------------------------------------------------------------ */
+
+static const struct {
+    enum mcp_method method;
+    struct slice text;
+} change_texts[CHANGE_COUNT] = {
+    [CHANGE_TOOLS] = {MCP_N_TOOLS_LIST_CHANGED,
+                      SLICE_INIT(
+                          "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}")},
+    [CHANGE_PROMPTS] =
+        {MCP_N_PROMPTS_LIST_CHANGED,
+         SLICE_INIT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/prompts/list_changed\"}")},
+    [CHANGE_RESOURCES] =
+        {MCP_N_RESOURCES_LIST_CHANGED,
+         SLICE_INIT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/list_changed\"}")},
+};
+
+static void tell_change(struct mux *m, enum change what)
+{
+    struct affinity *a;
+    struct payload text = {.text = change_texts[what].text};
+    m->changes[what].last_at = conn_env(m->conn)->now;
+    LIST_FOREACH (a, &m->conn->homed, home_link)
+        session_push(session_of(a), DELIVER_NOTIFICATION, &text, NULL, change_texts[what].method);
+}
+
+void notify_change_due(void *arg)
+{
+    struct change_state *ch = arg;
+    tell_change(ch->mux, (enum change)(ch - ch->mux->changes));
+}
+
+/* The first goes out at once, the rest of a storm as one at the end of the span. */
+static void on_change(struct conn *c, enum change what)
+{
+    struct mux *m = mux_of(c);
+    struct change_state *ch = &m->changes[what];
+    if (timer_armed(&ch->timer))
+        return;
+    usec_t now = conn_env(c)->now;
+    if (ch->last_at && now - ch->last_at < CHANGE_SPAN)
+        env_timer_set(conn_env(c), &ch->timer, ch->last_at + CHANGE_SPAN);
+    else
+        tell_change(m, what);
+}
+
+/* ---- progress and log messages
+ * ------------------------------------------------------------------------- */
+
+static void on_progress(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    uint64_t token;
+    if (!m->progress_token.n || !json_u64(rpc_span(text->text, m->progress_token), &token))
+        return;
+    struct uplink *u = mux_peek(mux_of(c), token);
+    if (u && u->on_answer == call_on_answer)
+        call_on_progress(container_of(u, struct call, up), text, m);
+}
+
+/* The call that a log message can only belong to: the one in flight. */
+static struct call *only_call(struct conn *c, const struct session *owner)
+{
+    struct uplink *u;
+    struct call *found = NULL;
+    for (size_t pos = 0; (u = mux_next(mux_of(c), &pos)) != NULL;) {
+        if (u->on_answer != call_on_answer)
+            continue;
+        struct call *call = container_of(u, struct call, up);
+        if (owner && call->session != owner)
+            continue;
+        if (found)
+            return NULL;
+        found = call;
+    }
+    return found;
+}
+
+static bool level_permits(const struct session *s, struct slice raw_level)
+{
+    if (s->level == MCP_LOG_UNSET || raw_level.n < 2)
+        return true;
+    int level = mcp_log_level_parse(slice_of(raw_level.p + 1, raw_level.n - 2));
+    return level < 0 || level >= (int)s->level;
+}
+
+static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    struct session *owner = c->lessee ? session_of(c->lessee) : NULL;
+    struct call *call = mux_haunted(mux_of(c)) && !owner ? NULL : only_call(c, owner);
+    struct session *s = call ? call->session : owner;
+    if (!s) {
+        log_debug(CTX(c), "log message of the server belongs to no single client: %.*s",
+                  (int)(text->text.n < 512 ? text->text.n : 512), text->text.p);
+        return;
+    }
+    if (!level_permits(s, rpc_span(text->text, m->level)))
+        return;
+    if (call && call->channel->ops->send(call->channel, call, DELIVER_DROPPABLE, text, NULL) == 0)
+        return;
+    session_push(s, DELIVER_DROPPABLE, text, NULL, MCP_N_MESSAGE);
+}
+
+/* ---- elicitations by URL
+ * ---------------------------------------------------------------------------------- */
+
+void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s)
+{
+    struct elicitation *e = &mux->elicitations[mux->elicitation_next++ % ELICITATIONS_MAX];
+    free(e->id);
+    *e = (struct elicitation){xstrndup(raw_id.p, raw_id.n), s};
+}
+
+static void on_elicitation_complete(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    struct slice id = rpc_span(text->text, m->elicitation_id);
+    for (unsigned i = 0; id.n && i < ELICITATIONS_MAX; i++) {
+        struct elicitation *e = &mux_of(c)->elicitations[i];
+        if (e->id && e->session && json_id_eq(slice_str(e->id), id)) {
+            session_push(e->session, DELIVER_NOTIFICATION, text, NULL, m->method);
+            return;
+        }
+    }
+}
+
+/* A session may have been asked on any connection of its pool. */
+void notify_forget_session(struct session *s)
+{
+    struct pool *p = s->affinity.pool;
+    for (unsigned i = 0; p && i < p->slot_count; i++) {
+        struct mux *m = mux_of(&p->slots[i]);
+        for (unsigned k = 0; k < ELICITATIONS_MAX; k++)
+            if (m->elicitations[k].session == s)
+                m->elicitations[k].session = NULL;
+    }
+}
+
+/* ---- all of them
+ * -------------------------------------------------------------------------------------------- */
+
+static void to_owner(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    bool owned = c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION && c->lessee;
+    if (owned)
+        session_push(session_of(c->lessee), DELIVER_NOTIFICATION, text, NULL, m->method);
+    else
+        log_debug(CTX(c), "notification of the server dropped: it names no client");
+}
+
+void notify_on_message(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    switch ((int)m->method) {
+    case MCP_N_PROGRESS:
+        on_progress(c, text, m);
+        return;
+    case MCP_N_MESSAGE:
+        on_log(c, text, m);
+        return;
+    case MCP_N_CANCELLED:
+        ask_on_server_cancelled(c, text, m);
+        return;
+    case MCP_N_TOOLS_LIST_CHANGED:
+        on_change(c, CHANGE_TOOLS);
+        return;
+    case MCP_N_PROMPTS_LIST_CHANGED:
+        on_change(c, CHANGE_PROMPTS);
+        return;
+    case MCP_N_RESOURCES_LIST_CHANGED:
+        on_change(c, CHANGE_RESOURCES);
+        return;
+    case MCP_N_RESOURCES_UPDATED:
+        sub_on_updated(c, text, m);
+        return;
+    case MCP_N_ELICITATION_COMPLETE:
+        on_elicitation_complete(c, text, m);
+        return;
+    default:
+        to_owner(c, text, m);
+        return;
+    }
+}

@@ -1,0 +1,282 @@
+/* The proxy: servers and routes from the configuration, the pools' callbacks, and the orderly end.
+ */
+#include "proxy/proxy.h"
+
+#include "base/log.h"
+#include "base/util.h"
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the pools tell
+ * ----------------------------------------------------------------------------- */
+
+static void on_ready(struct conn *c)
+{
+    struct mux *m = mux_of(c);
+    m->level = MCP_LOG_UNSET;
+    memset(m->ghosts, 0, sizeof(m->ghosts));
+    levels_apply_conn(c);
+    sub_replay(c);
+}
+
+static void on_response(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    uint64_t id;
+    struct uplink *u = NULL;
+    if (m->id.n && json_u64(rpc_span(text->text, m->id), &id))
+        u = mux_take(mux_of(c), id);
+    if (u)
+        u->on_answer(u, text, m);
+    else
+        proxy_of(c)->late_answers++;
+}
+
+static void on_one_message(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    switch (m->kind) {
+    case RPC_RESULT:
+    case RPC_ERROR:
+        on_response(c, text, m);
+        return;
+    case RPC_REQUEST:
+        ask_on_request(c, text, m);
+        return;
+    case RPC_NOTIFICATION:
+        notify_on_message(c, text, m);
+        return;
+    case RPC_BATCH:
+    case RPC_INVALID:
+        return;
+    }
+}
+
+/* Servers of 2025-03-26 may send several messages as one array. */
+static void on_batch(struct conn *c, struct payload *text)
+{
+    size_t pos = 0;
+    struct slice element;
+    uint32_t epoch = c->epoch;
+    while (c->state == CONN_READY && c->epoch == epoch &&
+           rpc_batch_next(text->text, &pos, &element)) {
+        struct rpc_msg m;
+        struct payload one = {.text = element, .owner = text->owner};
+        if (rpc_parse(element, proxy_of(c)->config->limits.json_depth, &m, NULL) == RPC_OK)
+            on_one_message(c, &one, &m);
+    }
+}
+
+static void on_message(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    if (m->kind == RPC_BATCH && c->card->version == MCP_2025_03_26)
+        on_batch(c, text);
+    else
+        on_one_message(c, text, m);
+}
+
+static void on_oversize(struct conn *c, struct slice raw_id)
+{
+    uint64_t id;
+    struct uplink *u = json_u64(raw_id, &id) ? mux_peek(mux_of(c), id) : NULL;
+    if (!u || u->on_answer != call_on_answer)
+        return;
+    mux_take(mux_of(c), id);
+    call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, REASON_RESPONSE_TOO_LARGE, "maybe",
+              0, "The server's answer is larger than max_response_bytes");
+}
+
+static void on_down(struct conn *c, enum reason why)
+{
+    struct mux *m = mux_of(c);
+    struct uplink *u;
+    ask_end_of_conn(c);
+    while ((u = mux_take_any(m)) != NULL)
+        u->on_lost(u, why, conn_handed_over(c, u->mark));
+    sub_end_of_conn(c);
+}
+
+static void pool_init(struct pool *p)
+{
+    p->user = xcalloc(1, sizeof(struct pool_state));
+}
+
+static void pool_done(struct pool *p)
+{
+    free(p->user);
+}
+
+static const struct pool_user pool_user = {
+    .start = call_start,
+    .refuse = call_refuse,
+    .on_ready = on_ready,
+    .on_message = on_message,
+    .on_oversize = on_oversize,
+    .on_down = on_down,
+    .slot_init = mux_init_slot,
+    .slot_done = mux_done_slot,
+    .pool_init = pool_init,
+    .pool_done = pool_done,
+};
+
+/* ---- the end
+ * --------------------------------------------------------------------------------------------- */
+
+static void one_stopped(void *arg)
+{
+    struct proxy *p = arg;
+    if (--p->servers_left == 0)
+        p->done(p->done_arg);
+}
+
+static void close_all(struct proxy *p, bool now)
+{
+    p->closing = true;
+    env_timer_clear(p->env, &p->drain);
+    env_task_clear(p->env, &p->check_drained);
+    p->servers_left = (unsigned)p->route_count;
+    /* First the servers: what is still in flight gets its one honest error while its session lives.
+     */
+    for (size_t i = 0; i < p->route_count; i++)
+        server_stop(p->routes[i].server, now, one_stopped, p);
+    struct session *s, *next;
+    HASH_ITER (hh, p->sessions, s, next)
+        session_end(s);
+    if (p->route_count == 0)
+        p->done(p->done_arg);
+}
+
+static unsigned calls_left(const struct proxy *p)
+{
+    unsigned n = 0;
+    for (const struct principal *pr = p->principals; pr; pr = pr->hh.next)
+        n += pr->in_flight;
+    return n;
+}
+
+static void drain_over(void *arg)
+{
+    struct proxy *p = arg;
+    log_warning(NULL, "%u calls were still running after drain_timeout", calls_left(p));
+    close_all(p, false);
+}
+
+static void check_drained(void *arg)
+{
+    struct proxy *p = arg;
+    if (p->stopping && !p->closing && calls_left(p) == 0)
+        close_all(p, false);
+}
+
+void proxy_note_progress(struct proxy *p)
+{
+    if (p->stopping && !p->closing)
+        env_defer(p->env, &p->check_drained);
+}
+
+/* ---- routes
+ * ---------------------------------------------------------------------------------------------- */
+
+const struct route *route_find(const struct proxy *proxy, struct slice name)
+{
+    for (size_t i = 0; i < proxy->route_count + proxy->has_aggregate; i++)
+        if (slice_is(name, proxy->routes[i].name))
+            return &proxy->routes[i];
+    return NULL;
+}
+
+const struct route *route_at(const struct proxy *proxy, size_t index)
+{
+    return index < proxy->route_count ? &proxy->routes[index] : NULL;
+}
+
+static void add_route(struct proxy *p, const struct server_config *sc,
+                      const struct proxy_transports *tr)
+{
+    if (!sc->options.enabled) {
+        log_notice(LOG_CTX(.server = sc->name), "disabled in the configuration");
+        return;
+    }
+    if (sc->transport != CONFIG_TRANSPORT_STDIO) {
+        log_warning(LOG_CTX(.server = sc->name),
+                    "not served: transport %s is not supported by this version",
+                    config_transport_name(sc->transport));
+        return;
+    }
+    struct server *s = server_new(p->env, p->config, sc, tr->stdio, tr->arg, &pool_user, p);
+    p->routes[p->route_count++] = (struct route){.name = sc->name, .server = s};
+}
+
+struct proxy *proxy_new(struct env *env, struct config *config, const struct proxy_transports *tr)
+{
+    struct proxy *p = xcalloc(1, sizeof(*p));
+    p->env = env;
+    p->config = config_ref(config);
+    p->routes = xcalloc(config->servers_n + 1, sizeof(*p->routes));
+    timer_init(&p->drain, drain_over, p);
+    task_init(&p->check_drained, check_drained, p);
+    for (size_t i = 0; i < config->servers_n; i++)
+        add_route(p, &config->servers[i], tr);
+    if (p->route_count == 1) {
+        p->has_aggregate = true;
+        p->routes[1] = (struct route){.name = "", .server = p->routes[0].server};
+    }
+    return p;
+}
+
+void proxy_start(struct proxy *p)
+{
+    for (size_t i = 0; i < p->route_count; i++)
+        server_start(p->routes[i].server);
+}
+
+void proxy_stop(struct proxy *p, void (*done)(void *), void *arg)
+{
+    p->done = done;
+    p->done_arg = arg;
+    if (p->closing) {
+        for (size_t i = 0; i < p->route_count; i++)
+            server_hurry(p->routes[i].server);
+        return;
+    }
+    if (p->stopping) {
+        close_all(p, true);
+        return;
+    }
+    p->stopping = true;
+    log_notice(NULL, "stopping: %zu sessions, %u calls in flight", proxy_session_count(p),
+               calls_left(p));
+    env_timer_set(p->env, &p->drain, p->env->now + p->config->limits.drain_timeout);
+    env_defer(p->env, &p->check_drained);
+}
+
+bool proxy_is_stopping(const struct proxy *p)
+{
+    return p->stopping;
+}
+
+void proxy_free(struct proxy *p)
+{
+    for (size_t i = 0; i < p->route_count; i++)
+        server_free(p->routes[i].server);
+    env_timer_clear(p->env, &p->drain);
+    env_task_clear(p->env, &p->check_drained);
+    free(p->routes);
+    config_unref(p->config);
+    free(p);
+}
+
+struct env *proxy_env(const struct proxy *p)
+{
+    return p->env;
+}
+
+const struct config *proxy_config(const struct proxy *p)
+{
+    return p->config;
+}
+
+size_t proxy_session_count(const struct proxy *p)
+{
+    return HASH_COUNT(p->sessions);
+}

@@ -1,0 +1,338 @@
+/* A client session: identity, the way its unrelated messages go, and its end.
+ *
+ *     NEW ──initialize──► OPENING ──answered──► OPEN ──► ENDED
+ *      └───────────────────────┴── refused, abandoned ────┘
+ *
+ * A session never ends because a server did. session_end detaches it from everything at once; its
+ * memory goes after the loop turn, so callers up the stack may still look at it. */
+#include "proxy/session.h"
+
+#include "base/log.h"
+#include "base/util.h"
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Unrelated messages may leave on a POST stream once they have waited this long for a better one.
+ */
+#define PENDING_PATIENCE (1 * USEC_PER_SEC)
+
+/* ---- principals
+ * ------------------------------------------------------------------------------------ */
+
+static struct principal *principal_take(struct proxy *p, const char *name)
+{
+    struct principal *pr;
+    HASH_FIND_STR(p->principals, name, pr);
+    if (!pr) {
+        pr = xcalloc(1, sizeof(*pr));
+        pr->name = xstrdup(name);
+        HASH_ADD_KEYPTR(hh, p->principals, pr->name, strlen(pr->name), pr);
+    }
+    pr->sessions++;
+    return pr;
+}
+
+static void principal_drop(struct proxy *p, struct principal *pr)
+{
+    if (--pr->sessions > 0)
+        return;
+    HASH_DEL(p->principals, pr);
+    free(pr->name);
+    free(pr);
+}
+
+/* ---- birth and death
+ * --------------------------------------------------------------------------------- */
+
+/* 144 random bits, base64url: visible ASCII, unguessable (protocol.md 8.1). */
+static void mint_id(struct env *env, char *out, size_t cap)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned char raw[24];
+    env_random_bytes(env, raw, sizeof(raw));
+    size_t n = sizeof(raw) < cap - 1 ? sizeof(raw) : cap - 1;
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[raw[i] & 63];
+    out[n] = '\0';
+}
+
+static void touch_idle(struct session *s)
+{
+    usec_t span = s->proxy->config->limits.session_idle_timeout;
+    if (span && s->state != SESSION_ENDED && s->holds == 0)
+        env_timer_set(s->proxy->env, &s->idle, s->proxy->env->now + span);
+}
+
+static void idle_over(void *arg)
+{
+    struct session *s = arg;
+    if (s->in_flight || s->holds) {
+        touch_idle(s);
+        return;
+    }
+    log_info(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle),
+             "session ends: idle for session_idle_timeout");
+    session_end(s);
+}
+
+static void bury(void *arg)
+{
+    struct session *s = arg;
+    free(s);
+}
+
+int session_new(struct proxy *proxy, const struct route *route, const char *principal,
+                enum session_transport transport, const struct session_ops *ops, void *front_data,
+                struct session **ret)
+{
+    const struct config_limits *l = &proxy->config->limits;
+    if (proxy->stopping)
+        return -ESHUTDOWN;
+    struct principal *pr;
+    HASH_FIND_STR(proxy->principals, principal, pr);
+    if (HASH_COUNT(proxy->sessions) >= l->max_sessions ||
+        (pr && pr->sessions >= l->max_sessions_per_principal))
+        return -EMFILE;
+
+    struct session *s = xcalloc(1, sizeof(*s));
+    s->proxy = proxy;
+    s->route = route;
+    s->transport = transport;
+    s->ops = ops;
+    s->front_data = front_data;
+    s->level = MCP_LOG_UNSET;
+    s->principal = principal_take(proxy, principal);
+    LIST_INIT(&s->calls);
+    LIST_INIT(&s->asks);
+    LIST_INIT(&s->subs);
+    STAILQ_INIT(&s->waiting);
+    timer_init(&s->idle, idle_over, s);
+    task_init(&s->bury, bury, s);
+    mint_id(proxy->env, s->id, 25);
+    uint32_t handle;
+    env_random_bytes(proxy->env, &handle, sizeof(handle));
+    snprintf(s->handle, sizeof(s->handle), "%08x", handle);
+    HASH_ADD_KEYPTR(hh, proxy->sessions, s->id, strlen(s->id), s);
+    touch_idle(s);
+    *ret = s;
+    return 0;
+}
+
+struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
+                             struct slice id)
+{
+    struct session *s;
+    HASH_FIND(hh, proxy->sessions, id.p, id.n, s);
+    if (!s || s->state != SESSION_OPEN || s->route->server != route->server ||
+        !slice_is(slice_str(s->principal->name), principal))
+        return NULL;
+    return s;
+}
+
+static void drop_pending(struct session *s)
+{
+    struct pending *p;
+    while ((p = STAILQ_FIRST(&s->waiting)) != NULL) {
+        STAILQ_REMOVE_HEAD(&s->waiting, link);
+        blob_unref(p->text);
+        free(p);
+    }
+    s->waiting_count = 0;
+}
+
+void session_end(struct session *s)
+{
+    if (s->state == SESSION_ENDED)
+        return;
+    struct proxy *p = s->proxy;
+    log_debug(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle), "session ended");
+    s->state = SESSION_ENDED;
+    ask_end_of_session(s);
+    struct call *c;
+    while ((c = LIST_FIRST(&s->calls)) != NULL)
+        call_cancel(c, SLICE("\"client disconnected\""));
+    sub_end_of_session(s);
+    session_drop_level(s);
+    notify_forget_session(s);
+    affinity_done(&s->affinity);
+    drop_pending(s);
+    env_timer_clear(p->env, &s->idle);
+    HASH_DEL(p->sessions, s);
+    principal_drop(p, s->principal);
+    s->ops->on_end(s->front_data);
+    s->push = channel_unref(s->push);
+    env_defer(p->env, &s->bury);
+    proxy_note_progress(p);
+}
+
+void session_abandon(struct session *s)
+{
+    session_end(s);
+}
+
+/* ---- messages that belong to no request
+ * ---------------------------------------------------------------- */
+
+/* Whether a waiting message says what the new one says: only the newest counts. */
+static bool supersedes(const struct pending *old, enum mcp_method method, struct slice uri)
+{
+    if (old->method != method)
+        return false;
+    switch ((int)method) {
+    case MCP_N_TOOLS_LIST_CHANGED:
+    case MCP_N_PROMPTS_LIST_CHANGED:
+    case MCP_N_RESOURCES_LIST_CHANGED:
+        return true;
+    case MCP_N_RESOURCES_UPDATED:
+        return slice_eq(old->uri, uri);
+    default:
+        return false;
+    }
+}
+
+static struct slice uri_in(struct slice text, enum mcp_method method)
+{
+    return method == MCP_N_RESOURCES_UPDATED ? json_path(text, "params", "uri", NULL)
+                                             : slice_of(NULL, 0);
+}
+
+static void wait_for_push(struct session *s, struct payload *text, const struct rpc_edits *edits,
+                          enum mcp_method method)
+{
+    struct buf b = BUF_INIT;
+    if (edits)
+        rpc_edit_append(&b, text->text, edits);
+    else
+        buf_append_slice(&b, text->text);
+    struct slice bytes = buf_peek(&b), uri = uri_in(bytes, method);
+    struct pending *p;
+    STAILQ_FOREACH (p, &s->waiting, link)
+        if (supersedes(p, method, uri))
+            break;
+    if (!p && s->waiting_count < s->proxy->config->limits.pending_notifications) {
+        p = xcalloc(1, sizeof(*p));
+        p->method = method;
+        p->text = blob_new(bytes.p, bytes.n);
+        p->uri = uri_in(blob_slice(p->text), method);
+        if (s->waiting_count++ == 0)
+            s->waiting_since = s->proxy->env->now;
+        STAILQ_INSERT_TAIL(&s->waiting, p, link);
+    } else if (!p) {
+        s->proxy->dropped_messages++;
+    }
+    buf_done(&b);
+}
+
+void session_push(struct session *s, enum delivery kind, struct payload *text,
+                  const struct rpc_edits *edits, enum mcp_method method)
+{
+    if (s->state != SESSION_OPEN)
+        return;
+    if (s->push && s->push->ops->send(s->push, NULL, kind, text, edits) == 0)
+        return;
+    if (kind != DELIVER_DROPPABLE)
+        wait_for_push(s, text, edits, method);
+}
+
+void session_flush_pending(struct session *s, struct channel *ch)
+{
+    struct pending *p;
+    while ((p = STAILQ_FIRST(&s->waiting)) != NULL) {
+        struct payload text = {.text = blob_slice(p->text), .owner = p->text};
+        if (ch->ops->send(ch, NULL, DELIVER_NOTIFICATION, &text, NULL) < 0)
+            return;
+        STAILQ_REMOVE_HEAD(&s->waiting, link);
+        s->waiting_count--;
+        blob_unref(p->text);
+        free(p);
+    }
+}
+
+bool session_has_pending(const struct session *s)
+{
+    return s->waiting_count > 0 && !s->push &&
+           s->proxy->env->now - s->waiting_since >= PENDING_PATIENCE;
+}
+
+void session_set_push(struct session *s, struct channel *ch)
+{
+    if (ch == s->push)
+        return;
+    struct channel *old = s->push;
+    s->push = ch ? channel_ref(ch) : NULL;
+    channel_unref(old);
+    if (ch && s->state == SESSION_OPEN)
+        session_flush_pending(s, ch);
+}
+
+struct channel *session_push_channel(const struct session *s)
+{
+    return s->push;
+}
+
+/* ---- looking at a session
+ * ---------------------------------------------------------------------------------- */
+
+unsigned session_in_flight(const struct session *s)
+{
+    return s->in_flight;
+}
+
+struct call *session_call(const struct session *s, struct slice id)
+{
+    struct call *c;
+    LIST_FOREACH (c, &s->calls, link)
+        if (json_id_eq(c->id, id))
+            return c;
+    return NULL;
+}
+
+void session_touch(struct session *s)
+{
+    touch_idle(s);
+}
+
+void session_hold(struct session *s)
+{
+    s->holds++;
+    env_timer_clear(s->proxy->env, &s->idle);
+}
+
+void session_release(struct session *s)
+{
+    s->holds--;
+    touch_idle(s);
+}
+
+const char *session_id(const struct session *s)
+{
+    return s->id;
+}
+
+const char *session_handle(const struct session *s)
+{
+    return s->handle;
+}
+
+enum mcp_version session_version(const struct session *s)
+{
+    return s->state == SESSION_OPEN ? s->version : MCP_VERSION_NONE;
+}
+
+bool session_is_initialized(const struct session *s)
+{
+    return s->state == SESSION_OPEN;
+}
+
+const struct route *session_route(const struct session *s)
+{
+    return s->route;
+}
+
+void *session_front_data(const struct session *s)
+{
+    return s->front_data;
+}

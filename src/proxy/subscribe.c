@@ -1,0 +1,328 @@
+/* Resource subscriptions, counted per URI and connection (protocol.md 1.1): the first subscriber
+ * makes mcpool subscribe at the server, the last one unsubscribe, everybody between is answered
+ * here. A subscription belongs to a slot and not to its transport: when the slot comes back, it is
+ * made again. */
+#include "internal.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define URI_MAX 8192
+
+struct subscriber {
+    LIST_ENTRY(subscriber) sub_link;
+    LIST_ENTRY(subscriber) session_link;
+    struct session *session;
+    struct sub *sub;
+};
+
+struct sub {
+    char *uri; /* unescaped; the key */
+    size_t uri_n;
+    char *raw; /* the JSON string token as a client spelled it */
+    struct mux *mux;
+    bool active; /* the server has confirmed it on the present transport */
+    LIST_HEAD(, subscriber) subscribers;
+    LIST_HEAD(, call) waiters; /* subscribe calls that wait for the server's answer */
+    struct uplink up;          /* mcpool's own subscribe or unsubscribe request */
+    UT_hash_handle hh;
+};
+
+static void request(struct sub *sub, const char *method)
+{
+    struct mux *m = sub->mux;
+    mux_add(m, &sub->up);
+    struct buf b = BUF_INIT;
+    buf_appendf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\",\"params\":{\"uri\":%s}}",
+                (unsigned long long)sub->up.id, method, sub->raw);
+    struct payload text = {.text = buf_peek(&b)};
+    sub->up.mark = conn_send(m->conn, &text, NULL);
+    buf_done(&b);
+}
+
+static void sub_free(struct sub *sub)
+{
+    if (sub->up.id)
+        mux_abandon(sub->mux, &sub->up, false);
+    HASH_DEL(sub->mux->subs, sub);
+    free(sub->uri);
+    free(sub->raw);
+    free(sub);
+}
+
+static struct subscriber *find_subscriber(const struct sub *sub, const struct session *s)
+{
+    struct subscriber *r;
+    LIST_FOREACH (r, &sub->subscribers, sub_link)
+        if (r->session == s)
+            return r;
+    return NULL;
+}
+
+static void add_subscriber(struct sub *sub, struct session *s)
+{
+    if (find_subscriber(sub, s))
+        return;
+    struct subscriber *r = xcalloc(1, sizeof(*r));
+    r->session = s;
+    r->sub = sub;
+    LIST_INSERT_HEAD(&sub->subscribers, r, sub_link);
+    LIST_INSERT_HEAD(&s->subs, r, session_link);
+}
+
+static void drop_subscriber(struct subscriber *r)
+{
+    LIST_REMOVE(r, sub_link);
+    LIST_REMOVE(r, session_link);
+    free(r);
+}
+
+static bool unused(const struct sub *sub)
+{
+    return LIST_EMPTY(&sub->subscribers) && LIST_EMPTY(&sub->waiters);
+}
+
+/* ---- the server's answer to mcpool's own request
+ * -------------------------------------------------------- */
+
+static void take_waiter(struct call *c)
+{
+    LIST_REMOVE(c, sub_link);
+    c->sub = NULL;
+}
+
+static void on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
+{
+    struct sub *sub = container_of(u, struct sub, up);
+    struct call *c;
+    sub->active = m->kind == RPC_RESULT;
+    while ((c = LIST_FIRST(&sub->waiters)) != NULL) {
+        take_waiter(c);
+        if (sub->active) {
+            add_subscriber(sub, c->session);
+            call_answer(c, SLICE("{}"));
+        } else {
+            struct rpc_edits e = {0};
+            rpc_edit_add(&e, m->id, c->id);
+            call_finish(c, CALL_ANSWERED, text, &e);
+        }
+    }
+    if (!sub->active && LIST_EMPTY(&sub->subscribers))
+        sub_free(sub);
+}
+
+static void on_lost(struct uplink *u, enum reason why, bool handed_over)
+{
+    (void)u, (void)why,
+        (void)handed_over; /* the waiters are failed one by one, the entry waits for replay */
+}
+
+static struct sub *sub_new(struct mux *m, struct slice uri, struct slice raw)
+{
+    struct sub *sub = xcalloc(1, sizeof(*sub));
+    sub->uri = xstrndup(uri.p, uri.n);
+    sub->uri_n = uri.n;
+    sub->raw = xstrndup(raw.p, raw.n);
+    sub->mux = m;
+    sub->up.on_answer = on_answer;
+    sub->up.on_lost = on_lost;
+    LIST_INIT(&sub->subscribers);
+    LIST_INIT(&sub->waiters);
+    HASH_ADD_KEYPTR(hh, m->subs, sub->uri, sub->uri_n, sub);
+    return sub;
+}
+
+/* ---- clients' calls
+ * ------------------------------------------------------------------------------------------ */
+
+static void subscribe(struct call *c, struct mux *m, struct slice uri, struct slice raw)
+{
+    struct sub *sub;
+    HASH_FIND(hh, m->subs, uri.p, uri.n, sub);
+    if (sub && sub->active) {
+        add_subscriber(sub, c->session);
+        call_answer(c, SLICE("{}"));
+        return;
+    }
+    if (!sub)
+        sub = sub_new(m, uri, raw);
+    c->sub = sub;
+    LIST_INSERT_HEAD(&sub->waiters, c, sub_link);
+    call_arm_deadline(c);
+    if (sub->up.id == 0)
+        request(sub, "resources/subscribe");
+}
+
+/* The session's subscription may live on another connection of the pool than the one at hand. */
+static struct subscriber *subscription_of(struct session *s, struct slice uri)
+{
+    struct subscriber *r;
+    LIST_FOREACH (r, &s->subs, session_link)
+        if (slice_eq(slice_of(r->sub->uri, r->sub->uri_n), uri))
+            return r;
+    return NULL;
+}
+
+static void unsubscribe(struct call *c, struct slice uri)
+{
+    struct subscriber *r = subscription_of(c->session, uri);
+    if (!r) {
+        call_send(c); /* the server knows best what to say to that */
+        return;
+    }
+    struct sub *sub = r->sub;
+    struct conn *where = sub->mux->conn;
+    drop_subscriber(r);
+    if (!unused(sub)) {
+        call_answer(c, SLICE("{}"));
+        return;
+    }
+    bool tell = sub->active && where->state == CONN_READY;
+    if (tell && where == c->ticket.conn) {
+        sub_free(sub);
+        call_send(c);
+        return;
+    }
+    sub_release(sub);
+    call_answer(c, SLICE("{}"));
+}
+
+void sub_start(struct call *c)
+{
+    struct slice raw = rpc_span(c->text.text, c->uri_span);
+    struct buf uri = BUF_INIT;
+    if (!json_unescape(raw, &uri, URI_MAX))
+        call_answer_error(c, MCP_E_INVALID_PARAMS, "params.uri is too long");
+    else if (c->method == MCP_RESOURCES_SUBSCRIBE)
+        subscribe(c, mux_of(c->ticket.conn), buf_peek(&uri), raw);
+    else
+        unsubscribe(c, buf_peek(&uri));
+    buf_done(&uri);
+}
+
+void sub_leave(struct call *c)
+{
+    struct sub *sub = c->sub;
+    take_waiter(c);
+    /* The request under way is left to finish: its answer finds nobody and frees the entry. */
+    if (unused(sub) && sub->up.id == 0)
+        sub_release(sub);
+}
+
+/* ---- ends and replay
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Nobody wants it any more: the server is told, if it has it. */
+static void on_unsubscribed(struct uplink *u, struct payload *text, const struct rpc_msg *m)
+{
+    (void)text, (void)m;
+    free(u);
+}
+
+static void on_unsubscribe_lost(struct uplink *u, enum reason why, bool handed_over)
+{
+    (void)why, (void)handed_over;
+    free(u);
+}
+
+void sub_release(struct sub *sub)
+{
+    struct mux *m = sub->mux;
+    if (sub->active && m->conn->state == CONN_READY) {
+        struct uplink *u = xcalloc(1, sizeof(*u));
+        u->on_answer = on_unsubscribed;
+        u->on_lost = on_unsubscribe_lost;
+        mux_add(m, u);
+        struct buf b = BUF_INIT;
+        buf_appendf(&b,
+                    "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"resources/unsubscribe\","
+                    "\"params\":{\"uri\":%s}}",
+                    (unsigned long long)u->id, sub->raw);
+        struct payload text = {.text = buf_peek(&b)};
+        u->mark = conn_send(m->conn, &text, NULL);
+        buf_done(&b);
+    }
+    sub_free(sub);
+}
+
+void sub_end_of_session(struct session *s)
+{
+    struct subscriber *r;
+    while ((r = LIST_FIRST(&s->subs)) != NULL) {
+        struct sub *sub = r->sub;
+        drop_subscriber(r);
+        if (unused(sub) && sub->up.id == 0)
+            sub_release(sub);
+    }
+}
+
+void sub_end_of_conn(struct conn *c)
+{
+    struct sub *sub, *next;
+    HASH_ITER (hh, mux_of(c)->subs, sub, next) {
+        struct call *call;
+        sub->active = false;
+        while ((call = LIST_FIRST(&sub->waiters)) != NULL) {
+            take_waiter(call);
+            call_fail(call, MCP_E_INTERNAL, REASON_UPSTREAM_LOST, "maybe", 0,
+                      "The server stopped while the subscription was being made");
+        }
+        if (unused(sub))
+            sub_free(sub);
+    }
+}
+
+void sub_replay(struct conn *c)
+{
+    struct sub *sub, *next;
+    HASH_ITER (hh, mux_of(c)->subs, sub, next)
+        if (sub->up.id == 0 && !sub->active)
+            request(sub, "resources/subscribe");
+}
+
+void sub_forget_all(struct mux *m)
+{
+    struct sub *sub, *next;
+    HASH_ITER (hh, m->subs, sub, next) {
+        struct subscriber *r;
+        while ((r = LIST_FIRST(&sub->subscribers)) != NULL)
+            drop_subscriber(r);
+        sub_free(sub);
+    }
+}
+
+/* ---- updates
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+/* Exact, else the longest subscribed prefix that ends in a slash: servers may name sub-resources.
+ */
+static struct sub *match(struct mux *m, struct slice uri)
+{
+    struct sub *best, *sub, *next;
+    HASH_FIND(hh, m->subs, uri.p, uri.n, best);
+    if (best)
+        return best;
+    HASH_ITER (hh, m->subs, sub, next)
+        if (sub->uri_n && sub->uri[sub->uri_n - 1] == '/' && uri.n > sub->uri_n &&
+            memcmp(uri.p, sub->uri, sub->uri_n) == 0 && (!best || sub->uri_n > best->uri_n))
+            best = sub;
+    return best;
+}
+
+void sub_on_updated(struct conn *c, struct payload *text, const struct rpc_msg *m)
+{
+    struct buf uri = BUF_INIT;
+    if (m->uri.n && json_unescape(rpc_span(text->text, m->uri), &uri, URI_MAX)) {
+        struct sub *sub = match(mux_of(c), buf_peek(&uri));
+        struct subscriber *r, *next;
+        for (r = sub ? LIST_FIRST(&sub->subscribers) : NULL; r; r = next) {
+            next = LIST_NEXT(r, sub_link);
+            session_push(r->session, DELIVER_NOTIFICATION, text, NULL, MCP_N_RESOURCES_UPDATED);
+        }
+    }
+    buf_done(&uri);
+}
