@@ -26,8 +26,7 @@
 /* Largest configuration file. */
 #define CONFIG_FILE_MAX (1024 * 1024)
 
-/* ---- pieces
- * -------------------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 struct config_strings {
     size_t n;
@@ -92,8 +91,7 @@ enum config_feature {
     CONFIG_FEATURE_ROOTS = 1 << 2,
 };
 
-/* ---- sections
- * ------------------------------------------------------------------------------------------ */
+/* ---- sections ---- */
 
 /* Section `resilience`, globally and per server: resilience.md section 1. */
 struct config_resilience {
@@ -205,7 +203,7 @@ struct server_config {
 
     /* Equal in two snapshots if and only if (but for chance, 2^-64) nothing relevant differs.
      * `identity`: what the server is (transport, command, argv, env, cwd, url, headers): a change
-     * needs new connections. `settings`: all resolved options, limits and resilience values. */
+     * needs new connections. `settings`: the values of all rows that a server may override. */
     uint64_t identity_hash;
     uint64_t settings_hash;
 };
@@ -230,8 +228,7 @@ struct config {
     const struct server_config **by_name; /* private: sorted */
 };
 
-/* ---- errors
- * -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 #define CONFIG_ERRORS_MAX   20
 #define CONFIG_WARNINGS_MAX 20
@@ -257,8 +254,7 @@ void config_errors_done(struct config_errors *errs);
 /* One line each: "FILE:LINE:COL: error: …" or "… warning: …", and a line about what had no room. */
 void config_errors_write(const struct config_errors *errs, FILE *f);
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* The surroundings that a file is read in; NULL where one is expected = those of this process. */
 struct config_params {
