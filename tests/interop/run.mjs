@@ -72,9 +72,10 @@ const world = options.direct ? new DirectWorld(dir) : new DaemonWorld(dir, progr
 Object.assign(world.servers, victims(world));
 
 try {
-    await world.start();
-    await suite(report, world);
-    if (world.proxied) await checkEnd(report, world);
+    if (await report.check('start', () => world.start())) {
+        await suite(report, world);
+        if (world.proxied) await checkEnd(report, world);
+    }
 } finally {
     await world.stop().catch(error => console.log(`# ${error.message}`));
 }

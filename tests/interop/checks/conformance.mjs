@@ -20,7 +20,11 @@ export async function checkConformance(report, world) {
             await report.check(
                 `conformance ${suite.name}: direct`,
                 async () => {
-                    suite.direct = await runSuite(suite, baseline.url, path.join(world.dir, 'direct'));
+                    suite.direct = await runSuite(
+                        suite,
+                        baseline.url,
+                        path.join(world.dir, 'direct', suite.name),
+                    );
                     const scored = [...suite.direct.values()].filter(s => s.scored);
                     const passed = scored.filter(s => s.failed === 0).length;
                     if (suite.scored)
@@ -37,7 +41,7 @@ export async function checkConformance(report, world) {
 }
 
 async function compare(report, world, suite) {
-    const outdir = path.join(world.dir, 'through');
+    const outdir = path.join(world.dir, 'through', suite.name);
     let through = new Map();
     await report.check(
         `conformance ${suite.name}: through`,
@@ -78,15 +82,7 @@ function printTable(suite, through) {
 async function runSuite(suite, url, outdir) {
     // The runner's check against DNS rebinding accepts the name only.
     const at = url.replace('127.0.0.1', 'localhost');
-    const args = [
-        CONFORMANCE,
-        'server',
-        '--url',
-        at,
-        ...suite.args,
-        '--output-dir',
-        path.join(outdir, suite.name),
-    ];
+    const args = [CONFORMANCE, 'server', '--url', at, ...suite.args, '--output-dir', outdir];
     const output = await new Promise(resolve => {
         execFile(process.execPath, args, { timeout: RUN_MS, maxBuffer: 64 << 20 }, (error, stdout, stderr) =>
             resolve(stdout + stderr),

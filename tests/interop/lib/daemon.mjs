@@ -78,7 +78,7 @@ export class DaemonWorld {
 
     /** Ends the daemon as a service manager would; {code, signal} of the daemon and pids left behind. */
     async stop() {
-        if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#exit;
+        if (!this.pid || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#exit;
         const children = childrenOf(this.pid);
         this.#child.kill('SIGTERM');
         try {
