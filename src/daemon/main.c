@@ -2,9 +2,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "front/front.h"
-#include "io/child.h"
 #include "io/loop.h"
 #include "proxy/proxy.h"
+#include "proxy/route.h"
 #include "upstream/stdio.h"
 
 #include <errno.h>
@@ -127,10 +127,19 @@ static int ensure_directory(const char *path)
     return 0;
 }
 
-static void all_stopped(void *arg)
+/* How long answers that were written at the very end may take to reach slow clients. */
+#define LAST_ANSWERS (2 * USEC_PER_SEC)
+
+static void front_finished(void *arg)
 {
     struct daemon *d = arg;
     loop_stop(&d->loop);
+}
+
+static void proxy_stopped(void *arg)
+{
+    struct daemon *d = arg;
+    front_finish(d->front, LAST_ANSWERS, front_finished, d);
 }
 
 static void on_terminate(void *arg, int signo)
@@ -139,25 +148,34 @@ static void on_terminate(void *arg, int signo)
     log_notice(NULL, "%s received", signo == SIGTERM ? "SIGTERM" : "SIGINT");
     sd_notify(0, "STOPPING=1");
     front_stop_accepting(d->front);
-    proxy_stop(d->proxy, all_stopped, d);
+    proxy_stop(d->proxy, proxy_stopped, d);
 }
 
-/* What a new user types next: the first endpoint, ready to paste. */
+/* The first TCP address that is listened on; NULL when there is none. */
+static const char *tcp_address(const struct front *f)
+{
+    const char *a;
+    for (size_t i = 0; (a = front_address(f, i)) != NULL; i++)
+        if (strncmp(a, "unix:", 5) != 0)
+            return a;
+    return NULL;
+}
+
+/* What a new user types next: the first endpoint, ready to paste. Not for the journal. */
 static void print_hint(const struct daemon *d)
 {
     const struct route *r = route_at(d->proxy, 0);
-    const char *url = front_http_url(d->front);
-    if (!r || !url || !isatty(STDERR_FILENO))
+    const char *address = tcp_address(d->front);
+    if (!r || !address || getenv("JOURNAL_STREAM") || getenv("NOTIFY_SOCKET"))
         return;
-    fprintf(
-        stderr,
-        "\nTry it from another terminal:\n\n"
-        "  curl -s %s/mcp/%s -H 'Content-Type: application/json' \\\n"
-        "    -H 'Accept: application/json, text/event-stream' -d '{\"jsonrpc\":\"2.0\",\"id\":1,"
-        "\"method\":\"initialize\",\\\n    "
-        "\"params\":{\"protocolVersion\":\"%s\",\"capabilities\":{},"
-        "\"clientInfo\":{\"name\":\"curl\",\"version\":\"1\"}}}'\n\n",
-        url, r->name, mcp_version_name(MCP_LATEST_LEGACY));
+    fprintf(stderr,
+            "\nTry it from another terminal:\n\n"
+            "  curl -s http://%s/mcp/%s -H 'Content-Type: application/json' \\\n"
+            "    -H 'Accept: application/json, text/event-stream' \\\n"
+            "    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+            "\"protocolVersion\":\"%s\",\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\","
+            "\"version\":\"1\"}}}'\n\n",
+            address, r->name, mcp_version_name(MCP_LATEST_LEGACY));
 }
 
 static int run(struct daemon *d)
