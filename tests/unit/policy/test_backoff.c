@@ -1,0 +1,97 @@
+/* policy/backoff: every boundary, no overflow, jitter within its range and really spread. */
+#include "policy/backoff.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define S USEC_PER_SEC
+
+static const struct backoff_params plain = {.base = S, .cap = 60 * S, .jitter_max = 0};
+
+START_TEST(doubles_up_to_the_cap)
+{
+    static const unsigned want[] = {0, 1, 2, 4, 8, 16, 32, 60, 60, 60};
+    for (unsigned i = 0; i < sizeof(want) / sizeof(*want); i++)
+        ck_assert_uint_eq(backoff_delay(&plain, i, 0), want[i] * S);
+}
+END_TEST
+
+START_TEST(never_overflows)
+{
+    ck_assert_uint_eq(backoff_delay(&plain, UINT32_MAX, UINT64_MAX), 60 * S);
+    struct backoff_params huge = {.base = UINT64_MAX / 3, .cap = UINT64_MAX / 2, .jitter_max = 0};
+    ck_assert_uint_eq(backoff_delay(&huge, 2, 0), UINT64_MAX / 2);
+    ck_assert_uint_eq(backoff_delay(&huge, UINT32_MAX, 0), UINT64_MAX / 2);
+}
+END_TEST
+
+START_TEST(a_base_above_the_cap_is_cut)
+{
+    struct backoff_params p = {.base = 90 * S, .cap = 60 * S, .jitter_max = 0};
+    ck_assert_uint_eq(backoff_delay(&p, 1, 0), 60 * S);
+}
+END_TEST
+
+START_TEST(jitter_is_never_more_than_the_delay)
+{
+    struct backoff_params p = {.base = S, .cap = 60 * S, .jitter_max = 5 * S};
+    for (uint64_t r = 0; r < 100000; r++) {
+        usec_t first = backoff_delay(&p, 1, r * 0x9e3779b97f4a7c15u);
+        ck_assert(first >= S && first <= 2 * S);
+        usec_t late = backoff_delay(&p, 9, r * 0x9e3779b97f4a7c15u);
+        ck_assert(late >= 60 * S && late <= 65 * S);
+    }
+}
+END_TEST
+
+START_TEST(jitter_is_uniform)
+{
+    /* Chi-squared over ten bins of 0..5 s: 9 degrees of freedom, 27.9 is the 0.1 % bound. */
+    struct backoff_params p = {.base = S, .cap = 60 * S, .jitter_max = 5 * S};
+    enum { N = 20000, BINS = 10 };
+    unsigned bin[BINS] = {0};
+    uint64_t x = 88172645463325252u;
+    for (int i = 0; i < N; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        usec_t j = backoff_delay(&p, 9, x) - 60 * S;
+        bin[j * BINS / (5 * S + 1)]++;
+    }
+    double chi = 0, want = (double)N / BINS;
+    for (int i = 0; i < BINS; i++)
+        chi += (bin[i] - want) * (bin[i] - want) / want;
+    ck_assert_double_lt(chi, 27.9);
+}
+END_TEST
+
+START_TEST(a_stable_or_useful_connection_starts_afresh)
+{
+    ck_assert_uint_eq(backoff_after_loss(5, 10 * S, 10 * S, 0), 0);
+    ck_assert_uint_eq(backoff_after_loss(5, 0, 10 * S, 1), 0);
+}
+END_TEST
+
+START_TEST(one_that_dies_young_keeps_its_count)
+{
+    ck_assert_uint_eq(backoff_after_loss(0, 0, 10 * S, 0), 1);
+    ck_assert_uint_eq(backoff_after_loss(3, 10 * S - 1, 10 * S, 0), 3);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("policy/backoff");
+    TCase *t = tcase_create("backoff");
+    tcase_add_test(t, doubles_up_to_the_cap);
+    tcase_add_test(t, never_overflows);
+    tcase_add_test(t, a_base_above_the_cap_is_cut);
+    tcase_add_test(t, jitter_is_never_more_than_the_delay);
+    tcase_add_test(t, jitter_is_uniform);
+    tcase_add_test(t, a_stable_or_useful_connection_starts_afresh);
+    tcase_add_test(t, one_that_dies_young_keeps_its_count);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
