@@ -1,7 +1,8 @@
-/* A child process with three pipes: the only place that forks (protocol.md 2.12, security.md S09-S15).
- * No shell; argv as given; environment exactly as given; own session and process group; all signals
- * default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask and rlimits restored.
- * A child is over only when it was reaped AND its stdout and stderr ended (or the group was killed). */
+/* A child process with three pipes: the only place that forks (protocol.md 2.12, security.md
+ * S09-S15). No shell; argv as given; environment exactly as given; own session and process group;
+ * all signals default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask and
+ * rlimits restored. A child is over only when it was reaped AND its stdout and stderr ended (or the
+ * group was killed). */
 #ifndef IO_CHILD_H
 #define IO_CHILD_H
 
@@ -12,7 +13,8 @@
 struct child;
 
 struct child_spec {
-    const char *const *argv; /* NULL-terminated, argv[0] looked up in envp's PATH when it has no slash */
+    const char *const
+        *argv; /* NULL-terminated, argv[0] looked up in envp's PATH when it has no slash */
     const char *const *envp; /* NULL-terminated "K=V" */
     const char *cwd;         /* NULL = inherited */
 };
@@ -23,22 +25,24 @@ struct child_ops {
     void (*on_exit)(void *arg, int status);
 };
 
-/* Starts the process. On success the parent's ends are the caller's: *ret_in writes to its stdin, *ret_out
- * and *ret_err read (all close-on-exec). 0 or -errno; exec failures (ENOENT, EACCES, ENOEXEC …) and a bad
- * cwd are reported here, synchronously, through a close-on-exec status pipe. */
+/* Starts the process. On success the parent's ends are the caller's: *ret_in writes to its stdin,
+ * *ret_out and *ret_err read (all close-on-exec). 0 or -errno; exec failures (ENOENT, EACCES,
+ * ENOEXEC …) and a bad cwd are reported here, synchronously, through a close-on-exec status pipe.
+ */
 int child_spawn(struct loop *loop, const struct child_spec *spec, const struct child_ops *ops,
                 void *arg, struct child **ret, int *ret_in, int *ret_out, int *ret_err);
 
 /* The shutdown ladder: the caller has closed stdin. Waits `grace`, then SIGTERM to the group, waits
- * `grace` again, then SIGKILL to the group; on_exit comes when it was reaped. Grandchildren that left the
- * group are ended too (the daemon is a child subreaper; every descendant of the session is swept). */
+ * `grace` again, then SIGKILL to the group; on_exit comes when it was reaped. Grandchildren that
+ * left the group are ended too (the daemon is a child subreaper; every descendant of the session is
+ * swept). */
 void child_stop(struct child *c, usec_t grace);
 
 /* SIGKILL to the group at once. */
 void child_kill(struct child *c);
 
-/* Frees the handle; a process that still lives is killed first and reaped in the background; no callback
- * follows. Accepts NULL. */
+/* Frees the handle; a process that still lives is killed first and reaped in the background; no
+ * callback follows. Accepts NULL. */
 void child_free(struct child *c);
 
 pid_t child_pid(const struct child *c);

@@ -29,13 +29,14 @@ struct listen_options {
     size_t max_conns; /* 0 = no limit here; at the limit accepting pauses until listener_closed */
 };
 
-/* Opens a TCP listener on "host:port" ("127.0.0.1:7332", "[::1]:7332", port 0 = any free one). A host
- * that is a name is resolved once. 0 or -errno. */
+/* Opens a TCP listener on "host:port" ("127.0.0.1:7332", "[::1]:7332", port 0 = any free one). A
+ * host that is a name is resolved once. 0 or -errno. */
 int listener_open_tcp(struct loop *loop, const char *host_port, const struct listen_options *opt,
                       listen_on_accept fn, void *arg, struct listener **ret);
 
-/* Opens a unix stream listener at path. A file in the way is removed only if it is a socket on which
- * nobody listens (-EADDRINUSE otherwise). The file is removed again by listener_free. 0 or -errno. */
+/* Opens a unix stream listener at path. A file in the way is removed only if it is a socket on
+ * which nobody listens (-EADDRINUSE otherwise). The file is removed again by listener_free. 0 or
+ * -errno. */
 int listener_open_unix(struct loop *loop, const char *path, const struct listen_options *opt,
                        listen_on_accept fn, void *arg, struct listener **ret);
 
@@ -43,13 +44,15 @@ int listener_open_unix(struct loop *loop, const char *path, const struct listen_
 int listener_open_fd(struct loop *loop, int fd, const struct listen_options *opt,
                      listen_on_accept fn, void *arg, struct listener **ret);
 
-/* One accepted connection ended: the count for max_conns falls. */
+/* One accepted connection ended: the count for max_conns falls. Not after listener_free. */
 void listener_closed(struct listener *l);
 
-/* Stops accepting and closes. Accepts NULL. */
+/* Stops accepting and closes; also from inside the accept callback. Connections already handed over
+ * are not touched. Accepts NULL. */
 void listener_free(struct listener *l);
 
-/* The bound address as text ("127.0.0.1:7332", "unix:/run/…"); borrowed. The real port when 0 was asked. */
+/* The bound address as text ("127.0.0.1:7332", "unix:/run/…"); borrowed. The real port when 0 was
+ * asked. */
 const char *listener_address(const struct listener *l);
 
 /* TCP port really bound, 0 for unix. */

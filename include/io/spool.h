@@ -1,6 +1,6 @@
-/* Where a message that is too big for memory waits: an unlinked temporary file, written as bytes arrive
- * and then mapped read-only as a blob whose pages are given back behind the reader. So a slow reader of a
- * huge result holds disk, not memory, and nobody else waits for it. */
+/* Where a message that is too big for memory waits: an unlinked temporary file, written as bytes
+ * arrive and then mapped read-only as a blob whose pages are given back behind the reader. So a
+ * slow reader of a huge result holds disk, not memory, and nobody else waits for it. */
 #ifndef IO_SPOOL_H
 #define IO_SPOOL_H
 

@@ -33,8 +33,7 @@ static void teardown(void)
     env_done(&env);
 }
 
-/* --- timers
- * ------------------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 #define PROBES 300
 
@@ -208,8 +207,7 @@ START_TEST(done_disarms)
 }
 END_TEST
 
-/* --- tasks
- * -------------------------------------------------------------------------------------------- */
+/* --- tasks --- */
 
 static char trace[64];
 static struct task task_a, task_b, task_c;
@@ -299,8 +297,7 @@ START_TEST(cleared_task_does_not_run)
 }
 END_TEST
 
-/* --- randomness
- * --------------------------------------------------------------------------------------- */
+/* --- randomness --- */
 
 static void all_ones(void *arg, void *out, size_t n)
 {

@@ -1,0 +1,184 @@
+/* The bridge between libevent and base/env. libevent is used for what it does well, epoll and
+ * signals; time is ours: one libevent timer stands for the earliest of env's, so that a timer costs
+ * a place in a heap and the simulator runs the same code without libevent.
+ *
+ * A turn: wait; libevent calls back for what is ready (each callback refreshes env.now first);
+ * env_run fires timers and then tasks, where streams write what was queued for them in this turn;
+ * corpses go. */
+#include "io/loop.h"
+
+#include "base/util.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+
+/* Longest wait without a timer. libevent returns at once when it has nothing at all to wait for, so
+ * its timer is always set. */
+#define LONGEST_WAIT (3600 * USEC_PER_SEC)
+
+struct loop_signal {
+    SLIST_ENTRY(loop_signal) link;
+    struct loop *loop;
+    struct event *event;
+    int signo;
+    void (*fn)(void *arg, int signo);
+    void *arg;
+};
+
+void loop_touch(struct loop *loop)
+{
+    usec_t now = clock_monotonic();
+
+    if (now > loop->env.now)
+        loop->env.now = now;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *loop = arg;
+
+    (void)fd;
+    (void)what;
+    loop->timer_at = USEC_NEVER; /* what is due runs in env_run at the end of this turn */
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (!config)
+        return NULL;
+    /* No environment variable may choose another method, and there is only one thread. */
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK) == 0 &&
+        event_config_avoid_method(config, "poll") == 0 &&
+        event_config_avoid_method(config, "select") == 0)
+        base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+int loop_init(struct loop *loop)
+{
+    struct event_base *base = new_base();
+
+    if (!base)
+        return errno ? -errno : -ENOMEM;
+    *loop = (struct loop){.base = base, .timer_at = USEC_NEVER};
+    loop->timer = evtimer_new(base, on_timer, loop);
+    if (!loop->timer) {
+        event_base_free(base);
+        return -ENOMEM;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    SLIST_INIT(&loop->signals);
+    SLIST_INIT(&loop->corpses);
+    env_init(&loop->env, NULL, NULL);
+    loop_touch(loop);
+    return 0;
+}
+
+void loop_bury(struct loop *loop, struct loop_corpse *corpse, void (*free_fn)(void *), void *arg)
+{
+    *corpse = (struct loop_corpse){.free_fn = free_fn, .arg = arg};
+    SLIST_INSERT_HEAD(&loop->corpses, corpse, link);
+}
+
+static void free_corpses(struct loop *loop)
+{
+    struct loop_corpse *c;
+
+    while ((c = SLIST_FIRST(&loop->corpses))) {
+        SLIST_REMOVE_HEAD(&loop->corpses, link);
+        c->free_fn(c->arg);
+    }
+}
+
+void loop_done(struct loop *loop)
+{
+    struct loop_signal *s;
+
+    free_corpses(loop);
+    while ((s = SLIST_FIRST(&loop->signals))) {
+        SLIST_REMOVE_HEAD(&loop->signals, link);
+        event_free(s->event);
+        free(s);
+    }
+    event_free(loop->timer);
+    event_base_free(loop->base);
+    env_done(&loop->env);
+    loop->timer = NULL;
+    loop->base = NULL;
+}
+
+/* Sets libevent's timer to `at` or leaves it when it rings earlier: waking up once too often is
+ * cheaper than moving it in every turn. */
+static void set_timer(struct loop *loop, usec_t at)
+{
+    usec_t now = clock_monotonic(), wait = at > now ? at - now : 0;
+    struct timeval tv = {(time_t)(wait / USEC_PER_SEC), (suseconds_t)(wait % USEC_PER_SEC)};
+
+    if (loop->timer_at <= at)
+        return;
+    event_add(loop->timer, &tv);
+    loop->timer_at = at;
+}
+
+void loop_turn(struct loop *loop, usec_t max_wait)
+{
+    usec_t due = env_next_due(&loop->env);
+    usec_t wait = max_wait < LONGEST_WAIT ? max_wait : LONGEST_WAIT;
+    bool poll_only;
+
+    loop_touch(loop);
+    poll_only = due <= loop->env.now || wait == 0;
+    if (!poll_only)
+        set_timer(loop, due < loop->env.now + wait ? due : loop->env.now + wait);
+    event_base_loop(loop->base, poll_only ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    env_run(&loop->env, clock_monotonic());
+    free_corpses(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stopping)
+        loop_turn(loop, USEC_NEVER);
+    loop->stopping = false;
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+static void on_signal(evutil_socket_t signo, short what, void *arg)
+{
+    struct loop_signal *s = arg;
+
+    (void)what;
+    loop_touch(s->loop);
+    s->fn(s->arg, (int)signo);
+}
+
+int loop_on_signal(struct loop *loop, int signo, void (*fn)(void *arg, int signo), void *arg)
+{
+    struct loop_signal *s;
+
+    SLIST_FOREACH (s, &loop->signals, link) {
+        if (s->signo == signo)
+            return -EEXIST;
+    }
+    s = xmalloc(sizeof(*s));
+    *s = (struct loop_signal){.loop = loop, .signo = signo, .fn = fn, .arg = arg};
+    s->event = evsignal_new(loop->base, signo, on_signal, s);
+    if (!s->event || event_add(s->event, NULL) < 0) {
+        if (s->event)
+            event_free(s->event);
+        free(s);
+        return -EINVAL;
+    }
+    SLIST_INSERT_HEAD(&loop->signals, s, link);
+    return 0;
+}

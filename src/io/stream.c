@@ -1,0 +1,578 @@
+/* Two directions that know little of each other, over plain libevent events.
+ *
+ * In: one read of at most READ_MAX per wake-up, into a buffer shared by all streams; what the owner
+ * does not consume at once is kept in `in`. So an idle stream owns no memory, and a bulk stream
+ * that consumes everything copies nothing. Reading is armed iff wants_input().
+ *
+ * Out: queued in `out`, written by `turn`, a task for the end of the turn; EV_WRITE is armed only
+ * while the kernel has not taken everything (`write_armed`), and then only its event writes.
+ *
+ * Life: OPEN -> (BROKEN | CLOSING) -> DEAD, forward only. BROKEN: on_error was called, the owner
+ * has yet to free. CLOSING: stream_free_when_flushed; nobody hears of it any more. DEAD: closed;
+ * the memory goes with the loop's corpses. Every callback may free the stream, so after each the
+ * state is looked at again before anything else.
+ *
+ * epoll reports EPOLLERR and EPOLLHUP for any registered descriptor, and libevent hands them to
+ * read and write events only: a descriptor with neither must not stay registered, or the loop would
+ * spin. That is why a paused stream without pending output watches nothing. */
+#include "io/stream.h"
+
+#include "base/buf.h"
+#include "base/util.h"
+#include "outq.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IN_MAX_DEFAULT    (64 * 1024)
+#define DRAIN_LOW_DEFAULT (64 * 1024)
+#define READ_MAX          (64 * 1024)
+/* Reads after a failed write, for what the peer said before it left. */
+#define LAST_READS_MAX 16
+/* writev: entries at once, and calls per wake-up. */
+#define IOV_COUNT  64
+#define WRITES_MAX 4
+/* Blob pieces up to this size are copied: a reference costs an allocation and an iovec entry. */
+#define COPY_MAX 4096
+/* A pipe that carries bulk is made this big, four times as fast as the default. All pipes of a user
+ * without privilege share fs.pipe-user-pages-soft (64 MiB by default), beyond which new pipes are
+ * tiny, so only so many of ours may grow at a time. */
+#define PIPE_BULK_SIZE (1024 * 1024)
+#define PIPE_BULK_MAX  32
+
+enum stream_state {
+    STREAM_OPEN,
+    STREAM_BROKEN,
+    STREAM_CLOSING,
+    STREAM_DEAD,
+};
+
+struct stream {
+    struct loop *loop;
+    const struct stream_ops *ops;
+    void *arg;
+    enum stream_state state;
+    int rfd, wfd;
+    bool rfd_is_pipe, wfd_is_pipe, wfd_is_socket;
+    bool rfd_grown, wfd_grown; /* hold one of PIPE_BULK_MAX */
+
+    struct event read_event, write_event;
+    bool read_armed, write_armed;
+    bool paused;
+    bool eof;
+    bool input_waits; /* on_input is due although nothing new came: resumed */
+    bool ending;      /* stream_end_output: no more is queued */
+    bool ended;       /* and the peer was told */
+    bool above_low;   /* on_drain is due when pending falls to drain_low */
+    int late_err;     /* an error found outside the loop, delivered at the end of the turn */
+
+    struct buf in;
+    const char *fresh; /* unconsumed bytes still in the shared buffer; `in` is empty then */
+    size_t fresh_n;
+    size_t in_max, drain_low;
+    struct outq out;
+    uint64_t sent_total, received_total;
+
+    struct task turn;
+    struct timer linger;
+    struct loop_corpse corpse;
+};
+
+/* The bytes of one read, valid during the callback that it leads to. */
+static char shared_buffer[READ_MAX];
+
+static unsigned grown_pipes;
+
+static void grow_pipe(int fd, bool *grown)
+{
+    if (*grown || grown_pipes >= PIPE_BULK_MAX)
+        return;
+    /* Tried once: a refusal (EPERM at the user's limit) only leaves it slower. */
+    *grown = true;
+    grown_pipes++;
+    (void)fcntl(fd, F_SETPIPE_SZ, PIPE_BULK_SIZE);
+}
+
+/* --- ends --- */
+
+static void close_wfd(struct stream *s)
+{
+    if (s->write_armed)
+        event_del(&s->write_event);
+    s->write_armed = false;
+    if (s->wfd >= 0 && s->wfd != s->rfd)
+        close(s->wfd);
+    s->wfd = -1;
+    if (s->wfd_grown)
+        grown_pipes--;
+    s->wfd_grown = false;
+}
+
+static void close_rfd(struct stream *s)
+{
+    if (s->read_armed)
+        event_del(&s->read_event);
+    s->read_armed = false;
+    if (s->rfd >= 0 && s->rfd != s->wfd)
+        close(s->rfd);
+    s->rfd = -1;
+    if (s->rfd_grown)
+        grown_pipes--;
+    s->rfd_grown = false;
+}
+
+static void free_memory(void *arg)
+{
+    free(arg);
+}
+
+void stream_free(struct stream *s)
+{
+    if (!s || s->state == STREAM_DEAD)
+        return;
+    s->state = STREAM_DEAD;
+    close_wfd(s);
+    close_rfd(s);
+    env_task_clear(&s->loop->env, &s->turn);
+    env_timer_clear(&s->loop->env, &s->linger);
+    buf_done(&s->in);
+    s->fresh_n = 0;
+    outq_done(&s->out);
+    loop_bury(s->loop, &s->corpse, free_memory, s);
+}
+
+/* The only way to BROKEN. Called from the loop. */
+static void fail(struct stream *s, int err)
+{
+    if (s->state == STREAM_CLOSING) {
+        stream_free(s);
+        return;
+    }
+    if (s->state != STREAM_OPEN)
+        return;
+    s->state = STREAM_BROKEN;
+    if (s->read_armed)
+        event_del(&s->read_event);
+    if (s->write_armed)
+        event_del(&s->write_event);
+    s->read_armed = s->write_armed = false;
+    env_task_clear(&s->loop->env, &s->turn);
+    s->ops->on_error(s->arg, err);
+}
+
+static bool alive(const struct stream *s)
+{
+    return s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
+}
+
+static void schedule(struct stream *s)
+{
+    if (alive(s))
+        env_defer(&s->loop->env, &s->turn);
+}
+
+/* --- input --- */
+
+struct slice stream_input(const struct stream *s)
+{
+    return s->fresh_n > 0 ? slice_of(s->fresh, s->fresh_n) : buf_peek(&s->in);
+}
+
+static bool wants_input(const struct stream *s)
+{
+    return alive(s) && s->rfd >= 0 && !s->eof && !s->paused &&
+           (s->state == STREAM_CLOSING || buf_len(&s->in) < s->in_max);
+}
+
+static void arm_reading(struct stream *s)
+{
+    bool want = wants_input(s);
+
+    if (want == s->read_armed)
+        return;
+    s->read_armed = want;
+    if (!want)
+        event_del(&s->read_event);
+    else if (event_add(&s->read_event, NULL) < 0)
+        fail(s, EIO); /* a descriptor that epoll does not take, such as a regular file */
+}
+
+/* Calls on_input for what is there and keeps what was not consumed. */
+static void deliver_input(struct stream *s)
+{
+    s->input_waits = false;
+    if (s->state == STREAM_CLOSING) {
+        s->fresh_n = 0;
+        return;
+    }
+    s->ops->on_input(s->arg);
+    if (s->fresh_n > 0)
+        buf_append(&s->in, s->fresh, s->fresh_n);
+    s->fresh_n = 0;
+    if (alive(s))
+        buf_shrink(&s->in);
+}
+
+/* One read and its delivery. Returns what read(2) returned, or -errno; 0 as well when there is no
+ * room. */
+static ssize_t read_once(struct stream *s)
+{
+    bool direct = buf_len(&s->in) == 0;
+    size_t room = s->state == STREAM_CLOSING ? READ_MAX : s->in_max - buf_len(&s->in);
+    size_t want = room < READ_MAX ? room : READ_MAX;
+    char *to = direct ? shared_buffer : buf_reserve(&s->in, want);
+    ssize_t n = read(s->rfd, to, want);
+
+    if (n < 0)
+        return -errno;
+    if (n == 0)
+        return 0;
+    s->received_total += (uint64_t)n;
+    if (s->rfd_is_pipe && n == READ_MAX)
+        grow_pipe(s->rfd, &s->rfd_grown);
+    if (direct) {
+        s->fresh = shared_buffer;
+        s->fresh_n = (size_t)n;
+    } else {
+        buf_added(&s->in, (size_t)n);
+    }
+    deliver_input(s);
+    return n;
+}
+
+static bool is_transient(ssize_t r)
+{
+    return r == -EAGAIN || r == -EWOULDBLOCK || r == -EINTR;
+}
+
+static void on_eof(struct stream *s)
+{
+    s->eof = true;
+    arm_reading(s);
+    if (s->state == STREAM_OPEN)
+        s->ops->on_eof(s->arg);
+    else if (s->ended)
+        stream_free(s);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = arg;
+    ssize_t n;
+
+    (void)fd;
+    (void)what;
+    loop_touch(s->loop);
+    if (!wants_input(s)) { /* paused by another callback of this turn */
+        arm_reading(s);
+        return;
+    }
+    n = read_once(s);
+    if (!alive(s) || is_transient(n))
+        return;
+    if (n < 0)
+        fail(s, (int)-n);
+    else if (n == 0)
+        on_eof(s);
+    else if (!wants_input(s))
+        schedule(s); /* at the end of the turn it may want again: that saves two epoll_ctl */
+}
+
+/* A write failed. What the peer sent before it left may be the very answer: hand it over first. */
+static void fail_after_input(struct stream *s, int err)
+{
+    for (int i = 0; i < LAST_READS_MAX && s->state == STREAM_OPEN && wants_input(s); i++)
+        if (read_once(s) <= 0)
+            break;
+    if (alive(s))
+        fail(s, err);
+}
+
+void stream_consume(struct stream *s, size_t n)
+{
+    if (s->fresh_n > 0) {
+        assert(n <= s->fresh_n);
+        s->fresh += n;
+        s->fresh_n -= n;
+        return;
+    }
+    buf_consume(&s->in, n);
+    if (wants_input(s) != s->read_armed)
+        schedule(s);
+}
+
+void stream_set_in_max(struct stream *s, size_t in_max)
+{
+    s->in_max = in_max;
+    schedule(s);
+}
+
+void stream_pause(struct stream *s)
+{
+    s->paused = true;
+    schedule(s);
+}
+
+void stream_resume(struct stream *s)
+{
+    if (!s->paused)
+        return;
+    s->paused = false;
+    s->input_waits = stream_input(s).n > 0;
+    schedule(s);
+}
+
+/* --- output --- */
+
+static bool takes_output(const struct stream *s)
+{
+    return s->state == STREAM_OPEN && s->wfd >= 0 && !s->ending;
+}
+
+static void queued(struct stream *s)
+{
+    if (s->out.n > s->drain_low)
+        s->above_low = true;
+    if (!s->write_armed)
+        schedule(s);
+}
+
+void stream_write(struct stream *s, const void *p, size_t n)
+{
+    if (!takes_output(s) || n == 0)
+        return;
+    outq_copy(&s->out, p, n);
+    queued(s);
+}
+
+void stream_write_blob(struct stream *s, struct blob *b, size_t off, size_t n)
+{
+    assert(off <= b->n && n <= b->n - off);
+    if (n <= COPY_MAX) {
+        stream_write(s, b->p + off, n);
+        return;
+    }
+    if (!takes_output(s))
+        return;
+    outq_ref(&s->out, b, off, n);
+    queued(s);
+}
+
+static ssize_t write_some(struct stream *s, struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    ssize_t n = s->wfd_is_socket ? sendmsg(s->wfd, &msg, MSG_NOSIGNAL) : writev(s->wfd, iov, count);
+
+    return n < 0 ? -errno : n;
+}
+
+/* Writes until the kernel takes no more, within WRITES_MAX. 0 or -errno. */
+static int write_queue(struct stream *s)
+{
+    struct iovec iov[IOV_COUNT];
+
+    for (int i = 0; i < WRITES_MAX && s->out.n > 0; i++) {
+        size_t offered;
+        int count = outq_peek(&s->out, iov, IOV_COUNT, &offered);
+        ssize_t n = write_some(s, iov, count);
+
+        if (is_transient(n))
+            break;
+        if (n < 0)
+            return (int)n;
+        s->sent_total += (uint64_t)n;
+        outq_consume(&s->out, (size_t)n);
+        if ((size_t)n < offered)
+            break;
+    }
+    return 0;
+}
+
+/* Everything queued is written: tells the peer if that was the end. */
+static void end_output(struct stream *s)
+{
+    s->ended = true;
+    if (s->wfd_is_socket && s->rfd == s->wfd)
+        shutdown(s->wfd, SHUT_WR);
+    else
+        close_wfd(s);
+    /* Nothing to be lost over unread input any more, except on a socket that still has a reader. */
+    if (s->state == STREAM_CLOSING && (s->eof || s->rfd < 0 || s->wfd < 0))
+        stream_free(s);
+}
+
+static void flush(struct stream *s)
+{
+    int r = write_queue(s);
+
+    if (r < 0) {
+        fail_after_input(s, -r);
+        return;
+    }
+    if (s->wfd_is_pipe && s->out.n > READ_MAX)
+        grow_pipe(s->wfd, &s->wfd_grown);
+    if ((s->out.n > 0) != s->write_armed) {
+        s->write_armed = s->out.n > 0;
+        if (!s->write_armed)
+            event_del(&s->write_event);
+        else if (event_add(&s->write_event, NULL) < 0) {
+            s->write_armed = false;
+            fail(s, EIO);
+            return;
+        }
+    }
+    if (s->out.n == 0 && s->ending && !s->ended)
+        end_output(s);
+    if (s->state == STREAM_OPEN && s->above_low && s->out.n <= s->drain_low) {
+        s->above_low = false;
+        if (s->ops->on_drain)
+            s->ops->on_drain(s->arg);
+    }
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = arg;
+
+    (void)fd;
+    (void)what;
+    loop_touch(s->loop);
+    if (alive(s) && s->write_armed)
+        flush(s);
+}
+
+size_t stream_pending(const struct stream *s)
+{
+    return s->out.n;
+}
+
+uint64_t stream_queued_total(const struct stream *s)
+{
+    return s->sent_total + s->out.n;
+}
+
+uint64_t stream_sent_total(const struct stream *s)
+{
+    return s->sent_total;
+}
+
+uint64_t stream_received_total(const struct stream *s)
+{
+    return s->received_total;
+}
+
+void stream_end_output(struct stream *s)
+{
+    if (s->wfd < 0 || s->ending)
+        return;
+    s->ending = true;
+    schedule(s);
+}
+
+/* --- the whole --- */
+
+/* The end of a turn in which something about the stream changed. */
+static void on_turn(void *arg)
+{
+    struct stream *s = arg;
+
+    if (s->late_err) {
+        fail(s, s->late_err);
+        return;
+    }
+    if (s->wfd >= 0 && !s->write_armed && (s->out.n > 0 || (s->ending && !s->ended)))
+        flush(s);
+    if (alive(s) && s->input_waits && !s->paused)
+        deliver_input(s);
+    if (alive(s))
+        arm_reading(s);
+}
+
+static void on_linger_over(void *arg)
+{
+    struct stream *s = arg;
+
+    /* Timers run before tasks: with a linger of 0 nothing was tried yet. */
+    if (s->wfd >= 0 && !s->write_armed)
+        (void)write_queue(s);
+    stream_free(s);
+}
+
+void stream_free_when_flushed(struct stream *s, usec_t linger)
+{
+    if (!s || s->state == STREAM_DEAD)
+        return;
+    if (s->state == STREAM_BROKEN || s->wfd < 0) {
+        stream_free(s);
+        return;
+    }
+    s->state = STREAM_CLOSING;
+    s->ending = true;
+    s->paused = false;
+    buf_done(&s->in);
+    s->fresh_n = 0;
+    if (s->rfd != s->wfd)
+        close_rfd(s);
+    if (s->ended && s->eof)
+        stream_free(s);
+    else
+        env_timer_set(&s->loop->env, &s->linger, s->loop->env.now + linger);
+    schedule(s);
+}
+
+int stream_rfd(const struct stream *s)
+{
+    return s->rfd;
+}
+
+static void inspect(int fd, bool *is_pipe, bool *is_socket)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (fstat(fd, &st) < 0)
+        return;
+    *is_pipe = S_ISFIFO(st.st_mode);
+    *is_socket = S_ISSOCK(st.st_mode);
+}
+
+struct stream *stream_new(struct loop *loop, int rfd, int wfd, const struct stream_options *opt,
+                          const struct stream_ops *ops, void *arg)
+{
+    struct stream *s = xcalloc(1, sizeof(*s));
+    bool rfd_is_socket;
+
+    s->loop = loop;
+    s->ops = ops;
+    s->arg = arg;
+    s->rfd = rfd;
+    s->wfd = wfd;
+    s->in_max = opt && opt->in_max ? opt->in_max : IN_MAX_DEFAULT;
+    s->drain_low = opt && opt->drain_low ? opt->drain_low : DRAIN_LOW_DEFAULT;
+    outq_init(&s->out);
+    task_init(&s->turn, on_turn, s);
+    timer_init(&s->linger, on_linger_over, s);
+    if (rfd >= 0) {
+        inspect(rfd, &s->rfd_is_pipe, &rfd_is_socket);
+        event_assign(&s->read_event, loop->base, rfd, EV_READ | EV_PERSIST, on_readable, s);
+        s->read_armed = event_add(&s->read_event, NULL) == 0;
+        if (!s->read_armed)
+            s->late_err = EIO;
+    }
+    if (wfd >= 0) {
+        inspect(wfd, &s->wfd_is_pipe, &s->wfd_is_socket);
+        event_assign(&s->write_event, loop->base, wfd, EV_WRITE | EV_PERSIST, on_writable, s);
+    }
+    if (s->late_err)
+        schedule(s);
+    return s;
+}
