@@ -53,3 +53,12 @@ struct blob *blob_unref(struct blob *b)
         b->free_fn(b);
     return NULL;
 }
+
+struct blob *payload_hold(struct payload *p)
+{
+    if (p->owner)
+        return blob_ref(p->owner);
+    struct blob *b = blob_new(p->text.p, p->text.n);
+    *p = (struct payload){.text = blob_slice(b), .owner = b};
+    return b;
+}
