@@ -1,0 +1,632 @@
+/* What several clients of one server may and may not see of each other: asks, log messages, levels,
+ * subscriptions, change notifications; and the three ways of sharing connections. */
+#include "world.h"
+
+#define SAMPLING "{\"sampling\":{},\"elicitation\":{}}"
+#define CALL(id)                                                                                   \
+    "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}"
+#define ASK                                                                                        \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"sampling/"                                   \
+    "createMessage\",\"params\":{\"_meta\":{"                                                      \
+    "\"progressToken\":\"st\"},\"messages\":[]}}"
+
+static struct client a, b;
+
+static uint64_t id_of(const char *message)
+{
+    uint64_t id = 0;
+    ck_assert_ptr_nonnull(message);
+    ck_assert(json_u64(json_get(slice_str(message), "id"), &id));
+    return id;
+}
+
+static void open_ready(struct client *c, const char *capabilities)
+{
+    client_open(c, "anonymous", capabilities);
+    ck_assert_has(client_read(c), "\"result\"");
+}
+
+static void begin(const char *extra)
+{
+    world_new(extra, NULL);
+    proxy_start(w.proxy);
+    turn();
+}
+
+/* The fake behind a client: the one that gets its probe. */
+static struct fake *fake_of(struct client *c)
+{
+    client_say(c, CALL("\"probe\""));
+    for (struct fake *f = w.fakes; f; f = f->next) {
+        const char *m = fake_read(f);
+        if (!m)
+            continue;
+        uint64_t up = id_of(m);
+        fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+        ck_assert_has(client_read(c), "probe");
+        return f;
+    }
+    ck_abort_msg("nobody got the probe");
+    return NULL;
+}
+
+START_TEST(clients_of_other_capabilities_get_other_connections)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, SAMPLING);
+    struct fake *fa = fake_of(&a), *fb = fake_of(&b);
+    ck_assert_ptr_ne(fa, fb);
+    ck_assert_has(fa->got[0], "\"capabilities\":{}");
+    ck_assert_has(fb->got[0], "\"capabilities\":{\"sampling\":{},\"elicitation\":{}}");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(principals_never_share_a_connection)
+{
+    begin(NULL);
+    client_open(&a, "uid:1", NULL);
+    client_open(&b, "uid:2", NULL);
+    client_read(&a);
+    client_read(&b);
+    ck_assert_ptr_ne(fake_of(&a), fake_of(&b));
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(an_ask_goes_to_the_only_caller_and_back)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    open_ready(&b, SAMPLING);
+    struct fake *f = fake_of(&a);
+    ck_assert_ptr_eq(f, fake_of(&b));
+    client_say(&a, CALL("1"));
+    uint64_t up = id_of(fake_read(f));
+    fake_say(f, ASK);
+    const char *m = client_read(&a);
+    ck_assert_has(m, "sampling/createMessage");
+    ck_assert_uint_eq(a.kinds[a.got_n - 1], DELIVER_ASK);
+    ck_assert_ptr_null(client_read(&b));
+    uint64_t ask = id_of(m), token;
+    ck_assert(json_u64(json_path(slice_str(m), "params", "_meta", "progressToken", NULL), &token));
+    char text[128];
+    /* Progress about it comes back under the server's token; an answer of somebody else does not
+     * count. */
+    snprintf(text, sizeof(text),
+             "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
+             "\"progressToken\":%llu,\"progress\":1}}",
+             (unsigned long long)token);
+    client_say(&a, text);
+    ck_assert_has(fake_read(f), "\"progressToken\":\"st\"");
+    snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"of\":\"b\"}}",
+             (unsigned long long)ask);
+    client_say(&b, text);
+    ck_assert_ptr_null(fake_read(f));
+    snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"of\":\"a\"}}",
+             (unsigned long long)ask);
+    client_say(&a, text);
+    ck_assert_str_eq(fake_read(f),
+                     "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"result\":{\"of\":\"a\"}}");
+    client_say(&a, text); /* a second answer is nobody's */
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    ck_assert_has(client_read(&a), "\"id\":1");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on)
+{
+    begin(",\"resilience\":{\"max_connections\":1}");
+    open_ready(&a, SAMPLING);
+    open_ready(&b, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    client_say(&b, CALL("1"));
+    uint64_t one = id_of(fake_read(f)), two = id_of(fake_read(f));
+    fake_say(f, ASK);
+    const char *m = fake_read(f);
+    ck_assert_has(m, "\"id\":\"s-1\"");
+    ck_assert_has(m, "-32603");
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert_ptr_null(client_read(&b));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)one);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)two);
+    client_read(&a);
+    client_read(&b);
+    client_say(&a, CALL("2"));
+    client_say(&b, CALL("2"));
+    one = id_of(fake_read(f));
+    ck_assert_ptr_null(fake_read(f)); /* b waits its turn */
+    client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/list\"}");
+    fake_say(f, ASK);
+    ck_assert_has(client_read(&a), "sampling/createMessage");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)one);
+    turn();
+    ck_assert_has(fake_read(f), "tools/call");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(while_a_cancelled_call_may_still_run_nobody_is_asked)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    open_ready(&b, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    uint64_t gone = id_of(fake_read(f));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                   "cancelled\",\"params\":{\"requestId\":1}}");
+    ck_assert_has(fake_read(f), "cancelled");
+    client_say(&b, CALL("2"));
+    uint64_t up = id_of(fake_read(f));
+    fake_say(f, ASK); /* a's or b's? */
+    ck_assert_has(fake_read(f), "-32603");
+    ck_assert_ptr_null(client_read(&b));
+    /* The late answer lays the ghost. */
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)gone);
+    fake_say(f, ASK);
+    ck_assert_has(client_read(&b), "sampling/createMessage");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(what_was_not_declared_is_refused)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    fake_read(f);
+    fake_say(f, ASK);
+    ck_assert_has(fake_read(f), "-32601");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"roots/list\"}");
+    ck_assert_has(fake_read(f), "-32601");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"ping\"}");
+    ck_assert_str_eq(fake_read(f), "{\"jsonrpc\":\"2.0\",\"id\":10,\"result\":{}}");
+    ck_assert_ptr_null(client_read(&a));
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(an_ask_ends_with_its_call)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    fake_read(f);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"elicitation/"
+                "create\",\"params\":{\"message\":\"?\"}}");
+    ck_assert_has(client_read(&a), "elicitation/create");
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                   "cancelled\",\"params\":{\"requestId\":1}}");
+    ck_assert_has(fake_read(f), "notifications/cancelled");
+    ck_assert_str_eq(fake_read(f),
+                     "{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"action\":\"cancel\"}}");
+    ck_assert_has(client_read(&a),
+                  "notifications/cancelled"); /* the client need not ask its user any more */
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_client_that_cannot_be_asked_costs_the_server_no_wait)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    a.deaf = true;
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    fake_read(f);
+    fake_say(f, ASK);
+    ck_assert_has(fake_read(f), "-32601");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_server_may_take_its_ask_back)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    fake_read(f);
+    fake_say(f, ASK);
+    uint64_t ask = id_of(client_read(&a));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "cancelled\",\"params\":{\"requestId\":\"s-1\"}}");
+    char want[64];
+    snprintf(want, sizeof(want), "\"requestId\":%llu", (unsigned long long)ask);
+    ck_assert_has(client_read(&a), want);
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(log_messages_reach_the_only_caller_or_nobody)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    static const char log[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\","
+        "\"data\":\"secret of a\"}}";
+    fake_say(f, "%s", log);
+    client_say(&a, CALL("1"));
+    fake_say(f, "%s", log);
+    ck_assert_has(client_read(&a), "secret of a");
+    client_say(&b, CALL("1"));
+    fake_say(f, "%s", log);
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert_ptr_null(client_read(&b));
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(the_server_gets_the_most_verbose_level_and_each_client_its_own)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"warning\"}}");
+    ck_assert_str_eq(client_read(&a), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+    const char *m = fake_read(f);
+    ck_assert_has(m, "\"level\":\"warning\"");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)id_of(m));
+    client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"error\"}}");
+    ck_assert_has(client_read(&b), "\"result\":{}");
+    ck_assert_ptr_null(fake_read(f)); /* warning is more verbose: nothing changes */
+    client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"debug\"}}");
+    m = fake_read(f);
+    ck_assert_has(m, "\"level\":\"debug\"");
+    client_read(&b);
+    client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"loud\"}}");
+    ck_assert_has(client_read(&b), "-32602");
+    client_say(&a, CALL("2"));
+    fake_read(f);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "message\",\"params\":{\"level\":\"info\",\"data\":1}}");
+    ck_assert_ptr_null(client_read(&a));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "message\",\"params\":{\"level\":\"warning\",\"data\":1}}");
+    ck_assert_has(client_read(&a), "warning");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(subscriptions_are_counted)
+{
+    static const char sub[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/"
+                              "subscribe\",\"params\":{\"uri\":\"f:///x\"}}";
+    static const char esc[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/"
+                              "subscribe\",\"params\":{\"uri\":\"f:\\/\\/\\/x\"}}";
+    static const char unsub[] = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"resources/"
+                                "unsubscribe\",\"params\":{\"uri\":\"f:///x\"}}";
+    static const char upd[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/"
+                              "updated\",\"params\":{\"uri\":\"f:///x\"}}";
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, sub);
+    client_say(&b, esc); /* joins the wait for the one answer */
+    const char *m = fake_read(f);
+    ck_assert_has(m, "resources/subscribe");
+    ck_assert_ptr_null(fake_read(f));
+    ck_assert_ptr_null(client_read(&a));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"extra\":1}}",
+             (unsigned long long)id_of(m));
+    ck_assert_str_eq(client_read(&a), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+    ck_assert_str_eq(client_read(&b), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+    fake_say(f, "%s", upd);
+    ck_assert_has(client_read(&a), "f:///x");
+    ck_assert_has(client_read(&b), "f:///x");
+    client_say(&a, unsub);
+    ck_assert_str_eq(client_read(&a), "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}");
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "%s", upd);
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert_has(client_read(&b), "f:///x");
+    client_say(&b, unsub);
+    m = fake_read(f);
+    ck_assert_has(m, "resources/unsubscribe");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)id_of(m));
+    ck_assert_has(client_read(&b), "\"id\":2");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_refused_subscription_is_refused_to_all_who_waited)
+{
+    static const char sub[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/"
+                              "subscribe\",\"params\":{\"uri\":\"f:///x\"}}";
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, sub);
+    client_say(&b, sub);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"error\":{\"code\":-32602,\"message\":\"no\"}}",
+             (unsigned long long)id_of(fake_read(f)));
+    ck_assert_has(client_read(&a), "-32602");
+    ck_assert_has(client_read(&b), "-32602");
+    client_say(&a, sub); /* and can be tried again */
+    ck_assert_has(fake_read(f), "resources/subscribe");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(level_and_subscriptions_survive_a_restart_of_the_server)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"info\"}}");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+             (unsigned long long)id_of(fake_read(f)));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"resources/"
+                   "subscribe\",\"params\":{\"uri\":\"f:///x\"}}");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+             (unsigned long long)id_of(fake_read(f)));
+    fake_die(f);
+    pass(5 * USEC_PER_SEC);
+    f = fake_at(0);
+    ck_assert_ptr_nonnull(f);
+    ck_assert_has(fake_read(f), "logging/setLevel");
+    ck_assert_has(fake_read(f), "resources/subscribe");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_storm_of_changes_is_one_a_second)
+{
+    static const char changed[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    for (int i = 0; i < 1000; i++)
+        fake_say(f, "%s", changed);
+    ck_assert_str_eq(client_read(&a), changed);
+    ck_assert_ptr_null(client_read(&a));
+    pass(2 * USEC_PER_SEC);
+    ck_assert_str_eq(client_read(&a), changed); /* the last state is never lost */
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert_str_eq(client_read(&b), changed);
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(unrelated_messages_wait_for_a_way_coalesced_and_bounded)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    struct fake *f = fake_of(&a);
+    session_set_push(a.session, NULL);
+    for (int i = 0; i < 5; i++) {
+        fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+        pass(2 * USEC_PER_SEC);
+    }
+    ck_assert(session_has_pending(a.session));
+    session_set_push(a.session, &a.channel);
+    ck_assert_has(client_read(&a), "tools/list_changed");
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert(!session_has_pending(a.session));
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(session_sharing_gives_each_session_a_connection_of_its_own)
+{
+    begin(",\"sharing\":\"session\",\"resilience\":{\"max_connections\":2,\"queue_timeout\":1,"
+          "\"operation_timeout\":1}");
+    open_ready(&a, "{\"roots\":{\"listChanged\":true}}");
+    open_ready(&b, "{\"roots\":{\"listChanged\":true}}");
+    struct fake *fa = fake_of(&a), *fb = fake_of(&b);
+    ck_assert_ptr_ne(fa, fb);
+    ck_assert_has(fa->got[0], "\"roots\":{\"listChanged\":true}");
+    /* An ask needs no call in flight; roots are the client's own; so is what neither knows. */
+    fake_say(fa, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}");
+    const char *m = client_read(&a);
+    ck_assert_has(m, "roots/list");
+    ck_assert_ptr_null(client_read(&b));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}");
+    ck_assert_has(fake_read(fa), "roots/list_changed");
+    fake_say(fb, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/vendor/x\"}");
+    ck_assert_has(client_read(&b), "vendor/x");
+    /* A third finds no room. */
+    struct client c;
+    client_open(&c, "anonymous", "{\"roots\":{\"listChanged\":true}}");
+    pass(3 * USEC_PER_SEC);
+    ck_assert_has(client_read(&c), "overloaded");
+    client_close(&c);
+    /* What served a is never handed to another. */
+    client_close(&a);
+    turn();
+    ck_assert(fa->closed || w.fakes != fa);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(exclusive_sharing_leases_while_requests_run)
+{
+    begin(",\"sharing\":\"exclusive\",\"resilience\":{\"max_connections\":1}");
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_at(0);
+    client_say(&a, CALL("1"));
+    client_say(&a, CALL("2"));
+    client_say(&b, CALL("1"));
+    uint64_t one = id_of(fake_read(f)), two = id_of(fake_read(f));
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)one);
+    turn();
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)two);
+    turn();
+    ck_assert_has(fake_read(f), "tools/call");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_pool_grows_by_load_serves_in_turn_and_shrinks)
+{
+    begin(",\"limits\":{\"max_in_flight_per_connection\":2,\"idle_shrink\":10},\"resilience\":{"
+          "\"max_connections\":2}");
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    unsigned before = w.opens;
+    for (int i = 1; i <= 8; i++) {
+        char text[128];
+        snprintf(text, sizeof(text), CALL("%d"), i);
+        client_say(&a, text);
+    }
+    client_say(&b, CALL("1"));
+    ck_assert_uint_eq(w.opens, before + 1);
+    /* b's single request is served before the rest of a's. */
+    struct fake *f = fake_at(0);
+    uint64_t up = id_of(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    turn();
+    up = id_of(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    turn();
+    bool b_runs = false;
+    for (int round = 0; round < 20; round++)
+        for (f = w.fakes; f; f = f->next)
+            for (const char *m; (m = fake_read(f)) != NULL; turn())
+                fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+                         (unsigned long long)id_of(m));
+    for (const char *m; (m = client_read(&b)) != NULL;)
+        b_runs |= strstr(m, "\"id\":1") != NULL;
+    ck_assert(b_runs);
+    ck_assert_uint_eq(session_in_flight(a.session), 0);
+    pass(60 * USEC_PER_SEC);
+    ck_assert_ptr_null(fake_at(1));
+    ck_assert_ptr_nonnull(fake_at(0));
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(tasks_are_hidden_where_connections_are_shared)
+{
+    world_new(NULL, NULL);
+    w.card = "{\"tasks\":{\"list\":{}},\"tools\":{\"listChanged\":true}}";
+    proxy_start(w.proxy);
+    turn();
+    client_open(&a, "anonymous", NULL);
+    const char *m = client_read(&a);
+    ck_assert_has(m, "\"capabilities\":{\"tools\":{\"listChanged\":true}}");
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tasks/list\"}");
+    ck_assert_has(client_read(&a), "-32601");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(sessions_are_bound_to_their_principal_and_route)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    const struct route *r = route_at(w.proxy, 0);
+    struct slice id = slice_str(session_id(a.session));
+    ck_assert_ptr_eq(session_find(w.proxy, r, "anonymous", id), a.session);
+    ck_assert_ptr_null(session_find(w.proxy, r, "uid:1", id));
+    ck_assert_ptr_null(session_find(w.proxy, r, "anonymous", SLICE("x")));
+    session_end(a.session);
+    ck_assert_ptr_null(session_find(w.proxy, r, "anonymous", id));
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_known_server_is_described_while_it_is_down)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    w.refuse = true;
+    fake_die(fake_at(0));
+    turn();
+    open_ready(&b, NULL);
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("proxy/sharing");
+    TCase *t = tcase_create("sharing");
+    tcase_add_test(t, clients_of_other_capabilities_get_other_connections);
+    tcase_add_test(t, principals_never_share_a_connection);
+    tcase_add_test(t, an_ask_goes_to_the_only_caller_and_back);
+    tcase_add_test(t, an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on);
+    tcase_add_test(t, while_a_cancelled_call_may_still_run_nobody_is_asked);
+    tcase_add_test(t, what_was_not_declared_is_refused);
+    tcase_add_test(t, an_ask_ends_with_its_call);
+    tcase_add_test(t, a_client_that_cannot_be_asked_costs_the_server_no_wait);
+    tcase_add_test(t, a_server_may_take_its_ask_back);
+    tcase_add_test(t, log_messages_reach_the_only_caller_or_nobody);
+    tcase_add_test(t, the_server_gets_the_most_verbose_level_and_each_client_its_own);
+    tcase_add_test(t, subscriptions_are_counted);
+    tcase_add_test(t, a_refused_subscription_is_refused_to_all_who_waited);
+    tcase_add_test(t, level_and_subscriptions_survive_a_restart_of_the_server);
+    tcase_add_test(t, a_storm_of_changes_is_one_a_second);
+    tcase_add_test(t, unrelated_messages_wait_for_a_way_coalesced_and_bounded);
+    tcase_add_test(t, session_sharing_gives_each_session_a_connection_of_its_own);
+    tcase_add_test(t, exclusive_sharing_leases_while_requests_run);
+    tcase_add_test(t, a_pool_grows_by_load_serves_in_turn_and_shrinks);
+    tcase_add_test(t, tasks_are_hidden_where_connections_are_shared);
+    tcase_add_test(t, sessions_are_bound_to_their_principal_and_route);
+    tcase_add_test(t, a_known_server_is_described_while_it_is_down);
+    tcase_set_timeout(t, 60);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,419 @@
+/* A small world for the core: a virtual clock, scripted servers in place of transports, and clients
+ * that write down what they are sent. The code under test is the real pool, session, mux and call
+ * code. */
+#ifndef TESTS_UNIT_PROXY_WORLD_H
+#define TESTS_UNIT_PROXY_WORLD_H
+
+#include "base/util.h"
+#include "proxy/call.h"
+#include "proxy/proxy.h"
+#include "proxy/route.h"
+#include "proxy/session.h"
+#include "upstream/transport.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- scripted server
+ * ------------------------------------------------------------------------------- */
+
+#define MESSAGES_MAX 512
+
+struct fake {
+    struct transport base;
+    const struct transport_events *ev;
+    void *arg;
+    unsigned slot;
+    struct task task;
+    bool opened, closed, down;
+    char *got[MESSAGES_MAX]; /* what it was sent, oldest first */
+    unsigned got_n, read_n;
+    uint64_t marks;
+    uint64_t
+        stuck_from; /* messages with a mark from this one on were never handed over; 0 = none */
+    size_t pending;
+    struct fake *next;
+};
+
+/* What every new server of the world does. */
+static struct world {
+    struct env env;
+    struct config *config;
+    struct proxy *proxy;
+    struct fake *fakes; /* alive, newest first */
+    unsigned opens;     /* transports opened so far */
+    bool refuse;        /* the next ones fail at once … */
+    bool fatal;         /* … for good */
+    bool mute;          /* … do not answer initialize */
+    const char *card;   /* capabilities in their InitializeResult */
+    bool stopped;
+} w;
+
+static void fake_answer(struct fake *f, const char *text)
+{
+    struct rpc_msg m;
+    ck_assert_msg(rpc_parse(slice_str(text), 128, &m, NULL) == RPC_OK, "bad test message: %s",
+                  text);
+    struct payload p = {.text = slice_str(text)};
+    f->ev->on_message(f->arg, &p, &m);
+}
+
+__attribute__((format(printf, 2, 3), unused)) static void fake_say(struct fake *f, const char *fmt,
+                                                                   ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    fake_answer(f, text);
+}
+
+static void fake_finish(void *arg)
+{
+    struct fake *f = arg;
+    if (!f->closed) { /* the outcome of open */
+        if (w.refuse) {
+            f->down = true;
+            f->ev->on_down(f->arg, REASON_UPSTREAM_UNAVAILABLE, w.fatal, "refused by the test");
+        } else {
+            f->opened = true;
+            f->ev->on_open(f->arg);
+        }
+        return;
+    }
+    struct fake **at = &w.fakes;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    f->ev->on_closed(f->arg);
+    for (unsigned i = 0; i < f->got_n; i++)
+        free(f->got[i]);
+    free(f);
+}
+
+static const struct transport_ops fake_ops;
+
+static struct transport *fake_open(void *tr_arg, const struct server_config *sc,
+                                   const struct config *config, unsigned slot,
+                                   const struct transport_events *ev, void *ev_arg)
+{
+    (void)tr_arg, (void)sc, (void)config;
+    struct fake *f = xcalloc(1, sizeof(*f));
+    f->base.ops = &fake_ops;
+    f->ev = ev;
+    f->arg = ev_arg;
+    f->slot = slot;
+    f->next = w.fakes;
+    w.fakes = f;
+    w.opens++;
+    task_init(&f->task, fake_finish, f);
+    env_defer(&w.env, &f->task);
+    return &f->base;
+}
+
+static void fake_handshake(void *arg)
+{
+    struct fake *f = arg;
+    task_init(&f->task, fake_finish, f);
+    if (f->closed) {
+        env_defer(&w.env, &f->task);
+        return;
+    }
+    fake_say(f,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\","
+             "\"capabilities\":%s,"
+             "\"serverInfo\":{\"name\":\"fake\",\"version\":\"7\"}}}",
+             w.card ? w.card : "{\"tools\":{},\"logging\":{},\"resources\":{\"subscribe\":true}}");
+}
+
+static uint64_t fake_send(struct transport *t, const struct payload *text,
+                          const struct rpc_edits *edits)
+{
+    struct fake *f = (struct fake *)t;
+    struct buf b = BUF_INIT;
+    size_t n;
+    if (edits)
+        rpc_edit_append(&b, text->text, edits);
+    else
+        buf_append_slice(&b, text->text);
+    buf_append(&b, "", 1);
+    ck_assert_uint_lt(f->got_n, MESSAGES_MAX);
+    char *line = buf_take(&b, &n);
+    f->got[f->got_n++] = line;
+    if (strstr(line, "\"method\":\"initialize\"") && !w.mute) {
+        task_init(&f->task, fake_handshake, f);
+        env_defer(&w.env, &f->task);
+    }
+    return ++f->marks;
+}
+
+static bool fake_handed_over(const struct transport *t, uint64_t mark)
+{
+    const struct fake *f = (const struct fake *)t;
+    return mark <= f->marks && !(f->stuck_from && mark >= f->stuck_from);
+}
+
+static size_t fake_pending(const struct transport *t)
+{
+    return ((const struct fake *)t)->pending;
+}
+
+static void fake_close(struct transport *t, bool now)
+{
+    struct fake *f = (struct fake *)t;
+    (void)now;
+    f->closed = true;
+    env_defer(&w.env, &f->task);
+}
+
+static const struct transport_ops fake_ops = {
+    .name = "fake",
+    .open = fake_open,
+    .send = fake_send,
+    .handed_over = fake_handed_over,
+    .pending = fake_pending,
+    .close = fake_close,
+};
+
+/* The connection dies with everything on it. */
+__attribute__((unused)) static void fake_die(struct fake *f)
+{
+    f->down = true;
+    f->ev->on_down(f->arg, REASON_UPSTREAM_LOST, false, "killed by the test");
+}
+
+/* The newest message that the server got and that was not looked at yet, NULL when there is none.
+ * Handshake messages are skipped. */
+__attribute__((unused)) static const char *fake_read(struct fake *f)
+{
+    while (f->read_n < f->got_n) {
+        const char *m = f->got[f->read_n++];
+        if (!strstr(m, "\"method\":\"initialize\"") && !strstr(m, "notifications/initialized"))
+            return m;
+    }
+    return NULL;
+}
+
+__attribute__((unused)) static struct fake *fake_at(unsigned slot)
+{
+    for (struct fake *f = w.fakes; f; f = f->next)
+        if (f->slot == slot && !f->closed)
+            return f;
+    return NULL;
+}
+
+/* ---- clients
+ * ------------------------------------------------------------------------------------------ */
+
+struct client {
+    struct channel channel;
+    struct session *session;
+    char *got[MESSAGES_MAX];
+    enum delivery kinds[MESSAGES_MAX];
+    unsigned got_n, read_n, silent;
+    bool deaf;   /* can_ask is false */
+    bool broken; /* send fails */
+    bool ended;  /* session_ops.on_end came */
+};
+
+static int client_send(struct channel *ch, struct call *call, enum delivery kind,
+                       const struct payload *text, const struct rpc_edits *edits)
+{
+    struct client *c = container_of(ch, struct client, channel);
+    struct buf b = BUF_INIT;
+    (void)call;
+    if (c->broken)
+        return -EPIPE;
+    if (edits)
+        rpc_edit_append(&b, text->text, edits);
+    else
+        buf_append_slice(&b, text->text);
+    buf_append(&b, "", 1);
+    ck_assert_uint_lt(c->got_n, MESSAGES_MAX);
+    c->kinds[c->got_n] = kind;
+    c->got[c->got_n++] = buf_take(&b, &(size_t){0});
+    return 0;
+}
+
+static void client_silent_end(struct channel *ch, struct call *call)
+{
+    (void)call;
+    container_of(ch, struct client, channel)->silent++;
+}
+
+static bool client_can_ask(const struct channel *ch)
+{
+    return !container_of((struct channel *)ch, struct client, channel)->deaf;
+}
+
+static void client_free(struct channel *ch)
+{
+    (void)ch;
+}
+
+static const struct channel_ops client_ops = {
+    .send = client_send,
+    .silent_end = client_silent_end,
+    .can_ask = client_can_ask,
+    .free = client_free,
+};
+
+static void client_on_end(void *data)
+{
+    struct client *c = data;
+    ck_assert(!c->ended);
+    c->ended = true;
+}
+
+static const struct session_ops session_ops = {.on_end = client_on_end};
+
+static void turn(void)
+{
+    for (int i = 0; i < 20; i++)
+        env_run(&w.env, w.env.now);
+}
+
+/* Lets virtual time pass, timer by timer. */
+__attribute__((unused)) static void pass(usec_t span)
+{
+    usec_t end = w.env.now + span;
+    turn();
+    for (usec_t due; (due = env_next_due(&w.env)) <= end;) {
+        env_run(&w.env, due > w.env.now ? due : w.env.now);
+        turn();
+    }
+    env_run(&w.env, end);
+    turn();
+}
+
+static void client_say(struct client *c, const char *text)
+{
+    struct rpc_msg m;
+    ck_assert_msg(rpc_parse(slice_str(text), 128, &m, NULL) == RPC_OK, "bad test message: %s",
+                  text);
+    /* A copy that goes away, so that nobody may keep pointers into it. */
+    char *copy = xstrdup(text);
+    struct payload p = {.text = slice_str(copy)};
+    session_submit(c->session, &c->channel, &p, &m);
+    memset(copy, 'x', strlen(text));
+    free(copy);
+    turn();
+}
+
+/* The next message that the client got, NULL when there is none. */
+static const char *client_read(struct client *c)
+{
+    return c->read_n < c->got_n ? c->got[c->read_n++] : NULL;
+}
+
+static void client_open(struct client *c, const char *principal, const char *capabilities)
+{
+    char text[1024];
+    memset(c, 0, sizeof(*c));
+    c->channel = (struct channel){.ops = &client_ops, .refs = 1};
+    ck_assert_int_eq(session_new(w.proxy, route_at(w.proxy, 0), principal, SESSION_LINE,
+                                 &session_ops, c, &c->session),
+                     0);
+    session_set_push(c->session, &c->channel);
+    snprintf(
+        text, sizeof(text),
+        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+        "\"2025-06-18\",\"capabilities\":%s,\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}",
+        capabilities ? capabilities : "{}");
+    client_say(c, text);
+}
+
+/* Opened and its InitializeResult read. */
+__attribute__((unused)) static void client_ready(struct client *c)
+{
+    client_open(c, "anonymous", NULL);
+    const char *m = client_read(c);
+    ck_assert_ptr_nonnull(m);
+    ck_assert_msg(strstr(m, "\"protocolVersion\":\"2025-06-18\"") != NULL, "%s", m);
+}
+
+__attribute__((unused)) static void client_close(struct client *c)
+{
+    if (c->session && !c->ended)
+        session_end(c->session);
+    turn();
+    ck_assert_uint_eq(c->channel.refs, 1);
+    for (unsigned i = 0; i < c->got_n; i++)
+        free(c->got[i]);
+}
+
+/* ---- the world
+ * --------------------------------------------------------------------------------------------- */
+
+static void test_random(void *arg, void *out, size_t n)
+{
+    static uint64_t x = 88172645463325252u;
+    unsigned char *p = out;
+    (void)arg;
+    while (n-- > 0) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        *p++ = (unsigned char)(x >> 24);
+    }
+}
+
+/* extra: further members of the one server's entry, e.g. ",\"sharing\":\"session\""; top: further
+ * members of the file. */
+static void world_new(const char *extra, const char *top)
+{
+    char text[2048];
+    memset(&w, 0, sizeof(w));
+    env_init(&w.env, test_random, NULL);
+    w.env.now = 1000 * USEC_PER_SEC;
+    snprintf(text, sizeof(text),
+             "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/"
+             "nonexistent\",\"mcpServers\":{\"fake\":{"
+             "\"command\":\"fake\"%s}}%s}",
+             extra ? extra : "", top ? top : "");
+    struct config_errors errs;
+    config_errors_init(&errs);
+    int r = config_parse(slice_str(text), NULL, &w.config, &errs);
+    if (r < 0)
+        config_errors_write(&errs, stderr);
+    ck_assert_int_eq(r, 0);
+    config_errors_done(&errs);
+    log_set_level(LOG_LEVEL_CRITICAL);
+    struct proxy_transports tr = {.stdio = &fake_ops};
+    w.proxy = proxy_new(&w.env, w.config, &tr);
+}
+
+static void world_stopped(void *arg)
+{
+    (void)arg;
+    w.stopped = true;
+}
+
+/* Everything must come to rest: no session, no transport, no timer. */
+static void world_end(void)
+{
+    proxy_stop(w.proxy, world_stopped, NULL);
+    turn();
+    if (!w.stopped) {
+        proxy_stop(w.proxy, world_stopped, NULL);
+        turn();
+    }
+    ck_assert(w.stopped);
+    ck_assert_ptr_null(w.fakes);
+    ck_assert_uint_eq(proxy_session_count(w.proxy), 0);
+    proxy_free(w.proxy);
+    config_unref(w.config);
+    ck_assert_uint_eq(env_next_due(&w.env), USEC_NEVER);
+    env_done(&w.env);
+}
+
+#define ck_assert_has(text, part)                                                                  \
+    do {                                                                                           \
+        const char *t_ = (text);                                                                   \
+        ck_assert_msg(t_ &&strstr(t_, (part)), "no %s in: %s", (part), t_ ? t_ : "(nothing)");     \
+    } while (0)
+
+#endif
