@@ -27,7 +27,11 @@ enum json_error {
     JSON_E_END = -4, /* the text ended too early, or there is more after the value */
 };
 
-/* Validates one complete text. ret_at (may be NULL): offset of the first bad byte. */
+/* Deepest nesting that can be asked for; a larger depth_max means this one. */
+#define JSON_DEPTH_CAP 1023
+
+/* Validates one complete text. ret_at (may be NULL): offset of the first bad byte. A text that is
+ * one container deep has depth 1; a scalar has depth 0. */
 enum json_error json_validate(struct slice text, unsigned depth_max, size_t *ret_at);
 
 /* ---- access to text that has been validated; undefined results otherwise, but never out of bounds ---- */

@@ -1,0 +1,113 @@
+/* Runs of plain bytes inside strings, found 16 or 32 at a time. SSE2 is part of every x86-64; AVX2
+ * is asked for once at run time; other machines take the byte loop. Bytes above 0x7f belong to the
+ * run: whether they are UTF-8 is another pass's matter (utf8_valid.c), and none of the bytes that
+ * end a run can be part of a sequence. */
+#include "json_scan.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+static inline bool ends_run(uint8_t c)
+{
+    return c == '"' || c == '\\' || c < 0x20;
+}
+
+static const uint8_t *run_bytes(const uint8_t *p, const uint8_t *end, bool *ret_high)
+{
+    uint8_t seen = 0;
+
+    while (p < end && !ends_run(*p))
+        seen |= *p++;
+    if (seen & 0x80)
+        *ret_high = true;
+    return p;
+}
+
+#if defined(__x86_64__)
+
+/* Blocks looked at before the wider instructions are worth their call. */
+#define NARROW_BLOCKS 4
+
+/* Bit i of a high mask counts only when byte i comes before the end of the run. */
+static inline uint32_t before(uint32_t stop)
+{
+    return stop ? (stop & -stop) - 1 : UINT32_MAX;
+}
+
+static inline uint32_t stops16(__m128i v)
+{
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
+}
+
+__attribute__((target("avx2"))) static inline uint32_t stops32(__m256i v)
+{
+    __m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+    __m256i quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'));
+    __m256i backslash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+    __m256i all = _mm256_or_si256(control, _mm256_or_si256(quote, backslash));
+    return (uint32_t)_mm256_movemask_epi8(all);
+}
+
+__attribute__((target("avx2"))) static const uint8_t *run_avx2(const uint8_t *p, const uint8_t *end,
+                                                               bool *ret_high)
+{
+    for (; end - p >= 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)p);
+        uint32_t stop = stops32(v);
+
+        if ((uint32_t)_mm256_movemask_epi8(v) & before(stop))
+            *ret_high = true;
+        if (stop)
+            return p + __builtin_ctz(stop);
+    }
+    return run_bytes(p, end, ret_high);
+}
+
+static const uint8_t *run_sse2(const uint8_t *p, const uint8_t *end, bool *ret_high)
+{
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)p);
+        uint32_t stop = stops16(v);
+
+        if ((uint32_t)_mm_movemask_epi8(v) & before(stop))
+            *ret_high = true;
+        if (stop)
+            return p + __builtin_ctz(stop);
+    }
+    return run_bytes(p, end, ret_high);
+}
+
+typedef const uint8_t *run_fn(const uint8_t *, const uint8_t *, bool *);
+static run_fn run_choose;
+static run_fn *run_wide = run_choose; /* replaced on the first call by what the machine has */
+
+static const uint8_t *run_choose(const uint8_t *p, const uint8_t *end, bool *ret_high)
+{
+    run_wide = __builtin_cpu_supports("avx2") ? run_avx2 : run_sse2;
+    return run_wide(p, end, ret_high);
+}
+
+const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
+{
+    const uint8_t *narrow = end;
+
+    if (end - p > 16 * NARROW_BLOCKS)
+        narrow = p + 16 * NARROW_BLOCKS;
+    p = run_sse2(p, narrow, ret_high);
+    if (p < narrow || narrow == end)
+        return p;
+    return run_wide(p, end, ret_high);
+}
+
+#else
+
+const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
+{
+    return run_bytes(p, end, ret_high);
+}
+
+#endif
