@@ -1,0 +1,252 @@
+/* Client connections, whatever is spoken on them.
+ *
+ * On a unix socket the first byte tells: JSON begins with a brace or a bracket, HTTP with a letter. Until then a
+ * connection has no protocol object, so that one which only sits there costs next to nothing.
+ *
+ * Closing cuts a connection from everything at once (ops->on_close) and moves it to front->dead; its memory goes in
+ * a task at the end of the turn, because the call that closed it may have come through it. */
+#include "base/util.h"
+#include "front/front_priv.h"
+#include "front/message.h"
+
+#include <stdlib.h>
+
+/* How long a client may take to read the last bytes of a connection that nobody looks after any more. */
+#define FLUSH_LINGER (30 * USEC_PER_SEC)
+
+/* Bytes that may precede the first one that tells: whitespace, or a byte order mark. */
+static size_t skip_prefix(struct slice in)
+{
+    size_t i = 0;
+    if (in.n >= 3 && memcmp(in.p, "\xef\xbb\xbf", 3) == 0)
+        i = 3;
+    while (i < in.n && strchr(" \t\r\n", in.p[i]) && in.p[i])
+        i++;
+    return i;
+}
+
+/* Whether JSON lines are spoken; -1 while that cannot be told. */
+static int looks_like_lines(struct slice in)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    if (in.n < 3 && memcmp(in.p, bom, in.n) == 0)
+        return -1;
+    size_t at = skip_prefix(in);
+    if (at == in.n)
+        return -1;
+    return in.p[at] == '{' || in.p[at] == '[';
+}
+
+/* An HTTP client may send one empty line first, no more. Whoever sends that much whitespace speaks neither. */
+#define SNIFF_MAX 64
+
+static void choose(struct client *c)
+{
+    if (c->listener->is_unix && c->listener->route) {
+        struct slice in = stream_input(c->stream);
+        int lines = looks_like_lines(in);
+        if (lines < 0 && in.n < SNIFF_MAX && !c->eof)
+            return;
+        if (lines < 0) {
+            client_close(c);
+            return;
+        }
+        if (lines) {
+            line_conn_start(c);
+            return;
+        }
+    }
+    http_conn_start(c);
+}
+
+static void on_input(void *arg)
+{
+    struct client *c = arg;
+    if (!c->ops)
+        choose(c);
+    if (c->ops && client_is_open(c))
+        c->ops->on_input(c->impl);
+}
+
+static void on_eof(void *arg)
+{
+    struct client *c = arg;
+    c->eof = true;
+    if (!c->ops && stream_input(c->stream).n)
+        choose(c);
+    if (!client_is_open(c))
+        return;
+    if (c->ops)
+        c->ops->on_eof(c->impl);
+    else
+        client_close(c);
+}
+
+static void on_error(void *arg, int err)
+{
+    (void)err;
+    client_close(arg);
+}
+
+static void on_drain(void *arg)
+{
+    struct client *c = arg;
+    if (c->ops && !c->doomed)
+        c->ops->on_drain(c->impl);
+}
+
+static void on_timer(void *arg)
+{
+    struct client *c = arg;
+    if (c->ops && !c->doomed)
+        c->ops->on_timer(c->impl);
+    else
+        client_close(c);
+}
+
+static const struct stream_ops stream_ops = {
+    .on_input = on_input,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_drain = on_drain,
+};
+
+void client_start(struct front_listener *l, int fd, struct peer_group *peer)
+{
+    struct front *f = l->front;
+    const struct config_limits *limits = front_limits(f);
+    struct client *c = xcalloc(1, sizeof(*c));
+    struct stream_options opt = {0};
+    if (limits->max_head_bytes > 48 * 1024)
+        opt.in_max = limits->max_head_bytes + 16 * 1024;
+    c->front = f;
+    c->listener = l;
+    c->peer = peer_group_ref(peer);
+    l->refs++;
+    peer->connections++;
+    f->connections++;
+    f->counts.accepted++;
+    f->counts.http_connections++;
+    timer_init(&c->timer, on_timer, c);
+    LIST_INSERT_HEAD(&f->clients, c, link);
+    c->stream = stream_new(f->loop, fd, fd, &opt, &stream_ops, c);
+    /* A local program may keep a pipe to us open for as long as it likes before it speaks. */
+    if (!l->is_unix && limits->idle_connection_timeout)
+        client_set_timer(c, f->env->now + limits->idle_connection_timeout);
+}
+
+static void listener_unref(struct front_listener *l)
+{
+    if (--l->refs == 0)
+        free(l);
+}
+
+/* The stream is out of our hands already. */
+static void client_detach(struct client *c)
+{
+    struct front *f = c->front;
+    c->stream = NULL;
+    env_timer_clear(f->env, &c->timer);
+    if (c->ops)
+        c->ops->on_close(c->impl);
+    else
+        f->counts.http_connections--;
+    LIST_REMOVE(c, link);
+    LIST_INSERT_HEAD(&f->dead, c, link);
+    c->peer->connections--;
+    f->connections--;
+    if (c->listener->listener)
+        listener_closed(c->listener->listener);
+    env_defer(f->env, &f->reap);
+}
+
+void client_close(struct client *c)
+{
+    if (!c->stream)
+        return;
+    stream_free(c->stream);
+    client_detach(c);
+}
+
+void client_doom(struct client *c)
+{
+    if (!c->stream || c->doomed)
+        return;
+    client_set_timer(c, c->front->env->now);
+    c->doomed = true;
+}
+
+void client_set_timer(struct client *c, usec_t due_at)
+{
+    if (c->stream && !c->doomed)
+        env_timer_set(c->front->env, &c->timer, due_at);
+}
+
+void client_close_flushed(struct client *c)
+{
+    if (!c->stream)
+        return;
+    stream_free_when_flushed(c->stream, FLUSH_LINGER);
+    client_detach(c);
+}
+
+static void client_free(struct client *c)
+{
+    if (c->ops)
+        c->ops->free(c->impl);
+    LIST_REMOVE(c, link);
+    peers_put(&c->front->peers, c->peer);
+    listener_unref(c->listener);
+    free(c);
+}
+
+void client_reap(void *front)
+{
+    struct front *f = front;
+    while (!LIST_EMPTY(&f->dead))
+        client_free(LIST_FIRST(&f->dead));
+}
+
+size_t client_heap_pending(const struct client *c)
+{
+    size_t pending = stream_pending(c->stream);
+    uint64_t sent = stream_sent_total(c->stream);
+    if (c->mapped_end <= sent)
+        return pending;
+    size_t mapped = c->mapped_end - sent < c->mapped_n ? (size_t)(c->mapped_end - sent) : c->mapped_n;
+    return pending > mapped ? pending - mapped : 0;
+}
+
+bool client_is_slow(const struct client *c)
+{
+    return client_heap_pending(c) > front_limits(c->front)->slow_reader_bytes;
+}
+
+struct write_run {
+    struct client *conn;
+    struct blob *owner;
+    bool mapped;
+};
+
+static void write_run(void *arg, struct slice run, bool by_ref, size_t off)
+{
+    struct write_run *w = arg;
+    struct client *c = w->conn;
+    if (!by_ref) {
+        stream_write(c->stream, run.p, run.n);
+        return;
+    }
+    stream_write_blob(c->stream, w->owner, off, run.n);
+    if (w->mapped && run.n >= MESSAGE_COPY_MAX) {
+        if (c->mapped_end <= stream_sent_total(c->stream))
+            c->mapped_n = 0;
+        c->mapped_n += run.n;
+        c->mapped_end = stream_queued_total(c->stream);
+    }
+}
+
+void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits)
+{
+    struct write_run w = {.conn = c, .owner = p->owner, .mapped = payload_is_mapped(p)};
+    message_walk(p, edits, write_run, &w);
+}

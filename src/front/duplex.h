@@ -1,0 +1,35 @@
+/* A client that has one channel for everything for as long as it is there: a line connection, or an HTTP+SSE stream with
+ * its POSTs. The rules before and around `initialize` are the same for both (protocol.md 2.8). */
+#ifndef FRONT_DUPLEX_H
+#define FRONT_DUPLEX_H
+
+#include "front/http_session.h"
+
+struct duplex {
+    struct front_data head;
+    struct front *front;
+    const struct route *route;
+    const char *principal;   /* borrowed from the owner's peer */
+    struct channel *channel; /* the owner's, borrowed: answers, errors and pushes go there */
+    struct session *session; /* NULL before initialize and after the end */
+    struct task end;         /* ends a session whose initialize failed */
+    void (*on_session_end)(struct duplex *d); /* may be NULL */
+};
+
+void duplex_init(struct duplex *d, struct front *f, enum session_transport transport,
+                 const struct route *route, const char *principal, struct channel *channel);
+
+/* One message of the client, a batch included. Everything is answered on the channel, except when ret_error is given
+ * and the message cannot be tied to an id: then the answer is appended there and false returned. */
+bool duplex_on_message(struct duplex *d, struct payload *text, struct buf *ret_error);
+
+/* The message was thrown away for its size; id: what it had, or n == 0. As above. */
+bool duplex_on_oversize(struct duplex *d, struct slice id, struct buf *ret_error);
+
+/* The owner delivered an answer of `call`: to be called from its channel's send. */
+void duplex_answered(struct duplex *d, const struct call *call);
+
+/* The client is gone. */
+void duplex_done(struct duplex *d);
+
+#endif

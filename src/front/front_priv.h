@@ -1,0 +1,141 @@
+/* What the modules of the front share: the front itself, and the part of a connection that is the same whatever is
+ * spoken on it. */
+#ifndef FRONT_FRONT_PRIV_H
+#define FRONT_FRONT_PRIV_H
+
+#include "base/buf.h"
+#include "front/event_log.h"
+#include "front/front.h"
+#include "front/peers.h"
+#include "io/listen.h"
+#include "io/stream.h"
+#include "proxy/proxy.h"
+#include "proxy/route.h"
+
+#include <sys/queue.h>
+
+/* Output waiting for a client above which nothing more is read from it. */
+#define OUTPUT_HIGH ((size_t)1024 * 1024)
+
+struct client;
+struct http_session;
+struct sse_session;
+
+struct front_listener {
+    LIST_ENTRY(front_listener) link;
+    struct front *front;
+    struct listener *listener;
+    const struct route *route; /* the only one that is reachable here; NULL: all of them */
+    bool is_unix;
+    bool check_host; /* the Host field must be on the allow-list */
+    unsigned refs;   /* one of the front, one of each connection */
+};
+
+struct front {
+    struct loop *loop;
+    struct env *env;
+    struct proxy *proxy;
+    struct config *config; /* one reference */
+    LIST_HEAD(, front_listener) listeners; /* in opening order */
+    LIST_HEAD(, client) clients;
+    LIST_HEAD(, client) dead; /* closed in this turn; freed at its end */
+    LIST_HEAD(, http_session) http_sessions;
+    struct task reap;
+    struct peers peers;
+    struct event_budget events;
+    struct timer events_timer; /* armed while events are kept */
+    struct sse_session *sse_by_id;
+    struct front_counts counts;
+    size_t connections;
+    bool draining;
+    char http_url[80]; /* of the first TCP listener; "" without one */
+    struct timer finish_timer;
+    usec_t finish_by;
+    void (*finished)(void *arg);
+    void *finished_arg;
+    struct buf head, event; /* scratch of the writers: empty between calls */
+};
+
+static inline const struct config_limits *front_limits(const struct front *f)
+{
+    return &f->config->limits;
+}
+
+/* Arms the timer that ages kept events; call after something was kept. */
+void front_events_kept(struct front *f);
+
+/* The route that a name leads to on this listener; NULL when there is none or it is not reachable here. */
+const struct route *front_route(const struct front_listener *l, struct slice name);
+
+/* ---- connections ---- */
+
+/* What is spoken on a connection. Called from the stream; none is called after client_close. */
+struct client_ops {
+    void (*on_input)(void *impl);
+    void (*on_eof)(void *impl);
+    void (*on_drain)(void *impl);
+    void (*on_timer)(void *impl);
+    void (*on_stop)(void *impl); /* front_stop_accepting */
+    /* The connection is gone, for whatever reason. Everything that points to it must be cut here; impl's memory may
+     * be freed in `free` only, since callers may still stand in it. */
+    void (*on_close)(void *impl);
+    void (*free)(void *impl);
+};
+
+/* A client connection. Freed at the end of the turn in which it was closed. */
+struct client {
+    LIST_ENTRY(client) link;
+    struct front *front;
+    struct front_listener *listener;
+    struct peer_group *peer;
+    struct stream *stream;      /* NULL once closed */
+    const struct client_ops *ops; /* NULL until the first byte told what is spoken */
+    void *impl;
+    struct timer timer; /* belongs to ops; before that, the idle limit */
+    bool eof;           /* the client ended its side */
+    bool doomed;        /* closes at the end of this turn; nothing is written any more */
+    uint64_t mapped_end; /* stream total after the latest mapped run was queued */
+    size_t mapped_n;     /* its length */
+};
+
+/* Starts serving an accepted descriptor, which it owns from now on. */
+void client_start(struct front_listener *l, int fd, struct peer_group *peer);
+
+/* Closes at once. Idempotent. */
+void client_close(struct client *c);
+
+/* Closes once the queued output was written, within a bounded time. Nothing is read any more. */
+void client_close_flushed(struct client *c);
+
+/* The task front->reap: frees what was closed. */
+void client_reap(void *front);
+
+/* Closes at the end of the turn: for use inside a delivery of the core, which may still hold pointers. */
+void client_doom(struct client *c);
+
+static inline bool client_is_open(const struct client *c)
+{
+    return c->stream != NULL && !c->doomed;
+}
+
+/* Arms the connection's timer. */
+void client_set_timer(struct client *c, usec_t due_at);
+
+/* Queued output that holds memory: bytes of mapped files that go out by reference do not. */
+size_t client_heap_pending(const struct client *c);
+
+/* Whether the client reads too slowly for droppable messages, and for any more messages at all. */
+bool client_is_slow(const struct client *c);
+
+/* Queues a text with its replacements: small ones copied, big ones by reference. */
+void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits);
+
+/* ---- what may be spoken ---- */
+
+/* Newline-delimited JSON-RPC (line_front.c). */
+void line_conn_start(struct client *c);
+
+/* HTTP (http_conn.c). */
+void http_conn_start(struct client *c);
+
+#endif

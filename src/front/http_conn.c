@@ -1,0 +1,535 @@
+/* HTTP connections, reading side.
+ *
+ * HEAD -> BODY -> REPLY -> HEAD ... and LINGER at the end. A request is read whole before it is handed over, and
+ * nothing of the next one is looked at before its response is complete, so pipelined requests cannot cross. While
+ * a response is under way the input buffer fills up to its bound and then the kernel's; that is the back-pressure.
+ *
+ * One timer per connection, judged by state when it fires (on_timer): a head must be complete header_timeout after
+ * its first byte; a body must keep body_min_rate over each body_rate_window; an idle connection goes after
+ * idle_connection_timeout. The timer is left armed across requests and found to be early, which costs less than
+ * moving it twice for each.
+ *
+ * An idle connection owns this struct and nothing else: the request, the body and the buffers are gone. */
+#include "base/util.h"
+#include "front/http_conn_priv.h"
+
+#include <stdlib.h>
+
+/* A closed connection may still receive what the client had under way; reading it keeps the kernel from answering
+ * with a reset that would destroy the response on the client's side. */
+#define LINGER_TIME (2 * USEC_PER_SEC)
+
+/* An oversize body is read on in search of its id up to this many times the limit (protocol.md 7.3). */
+#define OVERSIZE_DRAIN 4
+
+static void run(struct http_conn *h);
+
+struct client *http_conn_client(const struct http_conn *h)
+{
+    return h->conn;
+}
+
+static const struct config_limits *limits_of(const struct http_conn *h)
+{
+    return front_limits(h->conn->front);
+}
+
+static usec_t now_of(const struct http_conn *h)
+{
+    return h->conn->front->env->now;
+}
+
+static void set_timer(struct http_conn *h, usec_t due_at)
+{
+    client_set_timer(h->conn, due_at);
+}
+
+static void drop_request(struct http_conn *h)
+{
+    free(h->req);
+    h->req = NULL;
+    if (h->in) {
+        buf_done(&h->in->bytes);
+        free(h->in);
+        h->in = NULL;
+    }
+}
+
+/* ---- the end of a response, the end of the connection ------------------------------------------------ */
+
+static void begin_linger(struct http_conn *h)
+{
+    h->state = HTTP_LINGER;
+    if (h->conn->eof) {
+        client_close_flushed(h->conn);
+        return;
+    }
+    stream_end_output(h->conn->stream);
+    h->linger_sent = stream_sent_total(h->conn->stream);
+    set_timer(h, now_of(h) + LINGER_TIME);
+}
+
+void http_conn_response_done(struct http_conn *h)
+{
+    struct client *c = h->conn;
+    h->responder = NULL;
+    h->streaming = false;
+    if (!client_is_open(c))
+        return;
+    if (!h->keep_alive) {
+        begin_linger(h);
+    } else {
+        h->state = HTTP_HEAD;
+        h->in_head = false;
+        h->since_at = now_of(h);
+        http1_scan_init(&h->scan);
+        if (limits_of(h)->idle_connection_timeout && !timer_armed(&c->timer))
+            set_timer(h, h->since_at + limits_of(h)->idle_connection_timeout);
+    }
+    if (h->running)
+        return; /* run() goes on by itself; the request may still be in use below it */
+    drop_request(h);
+    if (client_is_open(c) && (stream_input(c->stream).n || c->eof))
+        env_defer(c->front->env, &h->task);
+}
+
+/* Answers in plain text and closes: the connection's state cannot be trusted any more. */
+static void refuse(struct http_conn *h, unsigned status, const char *text)
+{
+    h->keep_alive = false;
+    h->state = HTTP_REPLY;
+    struct slice body = slice_str(text);
+    http_reply(h, status, "text/plain", body, NULL, 0);
+}
+
+static void refuse_http1(struct http_conn *h, ssize_t error)
+{
+    if (error == HTTP1_E_TLS)
+        client_close(h->conn);
+    else
+        refuse(h, http1_error_status(error), http1_error_text(error));
+}
+
+/* ---- heads ------------------------------------------------------------------------------------------- */
+
+/* What a refused head says, now or after its body was read. */
+static void reply_refusal(struct http_conn *h)
+{
+    const struct http_req *req = h->req;
+    h->state = HTTP_REPLY;
+    if (req->refuse_code) {
+        http_reply_error(h, &(struct http_error){.status = req->refuse_status,
+                                                 .code = req->refuse_code,
+                                                 .reason = req->refuse_reason,
+                                                 .message = req->refuse_text});
+        return;
+    }
+    struct http1_header allow = {SLICE("Allow"), slice_str(path_allow(req->path))};
+    bool no_method = req->refuse_status == 405;
+    http_reply(h, req->refuse_status, no_method ? NULL : "text/plain",
+               no_method ? slice_of(NULL, 0) : slice_str(req->refuse_text), &allow, no_method);
+}
+
+/* Decides what becomes of the body. false: the request was answered without it. */
+static bool begin_body(struct http_conn *h, const struct http1_request *head)
+{
+    size_t max = limits_of(h)->max_request_bytes;
+    uint64_t length = head->framing == HTTP1_BODY_LENGTH ? head->content_length : 0;
+    http1_body_init(&h->body, head->framing, head->content_length);
+    h->state = HTTP_BODY;
+    h->use = BODY_KEEP;
+    h->since_at = now_of(h);
+    h->window_bytes = 0;
+    if (h->req->refuse_status) {
+        /* Small bodies are read so that the connection can go on; nobody is asked to send one for nothing. */
+        if (head->expect_continue || length > max) {
+            h->keep_alive = false;
+            reply_refusal(h);
+            return false;
+        }
+        h->use = BODY_DISCARD;
+    } else if (head->method != HTTP1_POST) {
+        h->use = BODY_DISCARD;
+    } else if (length > max) {
+        if (head->expect_continue) {
+            h->keep_alive = false;
+            h->req->refuse_status = 413;
+            h->req->refuse_code = MCP_E_INVALID_REQUEST;
+            h->req->refuse_reason = REASON_TOO_LARGE;
+            h->req->refuse_text = "Message too large";
+            reply_refusal(h);
+            return false;
+        }
+        h->use = BODY_OVERSIZE;
+        h->in = xcalloc(1, sizeof(*h->in));
+        rpc_id_hunt_init(&h->in->hunt);
+    }
+    if (head->expect_continue) {
+        struct buf *b = &h->conn->front->head;
+        buf_reset(b);
+        http1_write_continue(b);
+        struct slice s = buf_peek(b);
+        stream_write(h->conn->stream, s.p, s.n);
+    }
+    return true;
+}
+
+static void head_incomplete(struct http_conn *h)
+{
+    if (h->conn->eof) {
+        client_close(h->conn);
+        return;
+    }
+    if (h->in_head)
+        return;
+    h->in_head = true;
+    h->since_at = now_of(h);
+    set_timer(h, h->since_at + limits_of(h)->header_timeout);
+}
+
+/* Whether there may be more to do at once. */
+static bool step_head(struct http_conn *h)
+{
+    struct client *c = h->conn;
+    if (stream_pending(c->stream) > OUTPUT_HIGH)
+        return false; /* this client sends requests and does not read answers: on_drain */
+    struct slice in = stream_input(c->stream);
+    if (in.n == 0) {
+        if (c->eof)
+            client_close_flushed(c);
+        return false;
+    }
+    const struct config_limits *l = limits_of(h);
+    struct http1_limits hl = {.max_head_bytes = l->max_head_bytes,
+                              .max_line_bytes = l->max_header_bytes,
+                              .max_headers = l->max_headers};
+    struct http1_request head;
+    ssize_t n = http1_parse_request(&h->scan, in, &hl, &head);
+    if (n == 0) {
+        head_incomplete(h);
+        return false;
+    }
+    if (n < 0) {
+        h->http10 = false;
+        h->head_only = false;
+        refuse_http1(h, n);
+        return true;
+    }
+    drop_request(h);
+    h->in_head = false;
+    h->http10 = head.minor == 0;
+    h->keep_alive = head.keep_alive;
+    h->head_only = head.method == HTTP1_HEAD;
+    h->req = http_front_on_head(h, &head);
+    stream_consume(c->stream, (size_t)n);
+    return begin_body(h, &head) || h->state != HTTP_LINGER;
+}
+
+/* ---- bodies ------------------------------------------------------------------------------------------ */
+
+struct body_blob {
+    struct blob blob;
+    char *data;
+};
+
+static void body_blob_free(struct blob *b)
+{
+    struct body_blob *body = container_of(b, struct body_blob, blob);
+    free(body->data);
+    free(body);
+}
+
+/* Takes the bytes out of the buffer without copying them. */
+static struct blob *body_blob_take(struct buf *bytes)
+{
+    struct body_blob *body = xcalloc(1, sizeof(*body));
+    body->blob.refs = 1;
+    body->blob.free_fn = body_blob_free;
+    body->data = buf_take(bytes, &body->blob.n);
+    body->blob.p = body->data;
+    return &body->blob;
+}
+
+static struct slice without_bom(struct slice s)
+{
+    return s.n >= 3 && memcmp(s.p, "\xef\xbb\xbf", 3) == 0 ? slice_of(s.p + 3, s.n - 3) : s;
+}
+
+/* The request is complete. */
+static void hand_over(struct http_conn *h, struct blob *whole)
+{
+    char id[260];
+    struct http_in in = {0};
+    h->state = HTTP_REPLY;
+    if (h->req->refuse_status) {
+        reply_refusal(h);
+        return;
+    }
+    if (h->use == BODY_OVERSIZE) {
+        in.oversize = true;
+        in.id = slice_of(id, rpc_id_hunt_get(&h->in->hunt, id, sizeof(id)));
+    } else if (whole) {
+        in.payload = (struct payload){.text = without_bom(blob_slice(whole)), .owner = whole};
+    }
+    http_front_on_request(h, h->req, &in);
+}
+
+static void finish_body(struct http_conn *h)
+{
+    struct blob *whole = NULL;
+    if (h->use == BODY_KEEP && h->in)
+        whole = body_blob_take(&h->in->bytes);
+    hand_over(h, whole);
+    blob_unref(whole);
+}
+
+static void to_oversize(struct http_conn *h)
+{
+    rpc_id_hunt_init(&h->in->hunt);
+    rpc_id_hunt_feed(&h->in->hunt, buf_peek(&h->in->bytes));
+    buf_done(&h->in->bytes);
+    h->use = BODY_OVERSIZE;
+}
+
+/* One run of body bytes. false: the request was answered, the rest is of no interest. */
+static bool take_run(struct http_conn *h, struct slice run)
+{
+    size_t max = limits_of(h)->max_request_bytes;
+    if (h->use == BODY_KEEP) {
+        if (!h->in)
+            h->in = xcalloc(1, sizeof(*h->in));
+        if (h->body.total > max)
+            to_oversize(h);
+        else
+            buf_append_slice(&h->in->bytes, run);
+    }
+    if (h->use == BODY_OVERSIZE) {
+        rpc_id_hunt_feed(&h->in->hunt, run);
+        if (h->body.total > (uint64_t)max * OVERSIZE_DRAIN) {
+            h->keep_alive = false;
+            hand_over(h, NULL);
+            return false;
+        }
+    }
+    if (h->use == BODY_DISCARD && h->body.total > max) {
+        h->keep_alive = false;
+        hand_over(h, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void body_incomplete(struct http_conn *h)
+{
+    if (h->conn->eof) {
+        refuse_http1(h, HTTP1_E_TRUNCATED);
+        return;
+    }
+    /* since_at is when this window began; the timer may be armed for something earlier. */
+    if (limits_of(h)->body_min_rate)
+        set_timer(h, h->since_at + limits_of(h)->body_rate_window);
+}
+
+static bool step_body(struct http_conn *h)
+{
+    struct client *c = h->conn;
+    struct slice in = stream_input(c->stream);
+    size_t used;
+    struct slice piece;
+
+    /* Nearly always the whole body is there already. */
+    if (h->use == BODY_KEEP && !h->in && h->body.framing == HTTP1_BODY_LENGTH && h->body.left &&
+        in.n >= h->body.left) {
+        struct blob *whole = blob_new(in.p, (size_t)h->body.left);
+        stream_consume(c->stream, (size_t)h->body.left);
+        hand_over(h, whole);
+        blob_unref(whole);
+        return true;
+    }
+    while (!h->body.done) {
+        if (in.n == 0) {
+            body_incomplete(h);
+            return client_is_open(c) && h->state != HTTP_BODY;
+        }
+        enum http1_error e = http1_body_feed(&h->body, in, &used, &piece);
+        if (e != HTTP1_OK) {
+            refuse_http1(h, e);
+            return true;
+        }
+        if (piece.n && !take_run(h, piece))
+            return true;
+        stream_consume(c->stream, used);
+        in = stream_input(c->stream);
+    }
+    finish_body(h);
+    return true;
+}
+
+/* ---- driving ----------------------------------------------------------------------------------------- */
+
+static bool step(struct http_conn *h)
+{
+    struct slice in;
+    switch (h->state) {
+    case HTTP_HEAD:
+        return step_head(h);
+    case HTTP_BODY:
+        return step_body(h);
+    case HTTP_REPLY:
+        return false;
+    case HTTP_LINGER:
+        in = stream_input(h->conn->stream);
+        stream_consume(h->conn->stream, in.n);
+        return false;
+    }
+    return false;
+}
+
+static void run(struct http_conn *h)
+{
+    if (h->running)
+        return;
+    h->running = true;
+    while (client_is_open(h->conn) && step(h))
+        ;
+    h->running = false;
+    if (h->state == HTTP_HEAD || h->state == HTTP_LINGER)
+        drop_request(h);
+}
+
+static void run_task(void *arg)
+{
+    run(arg);
+}
+
+static void on_input(void *impl)
+{
+    run(impl);
+}
+
+static void on_eof(void *impl)
+{
+    struct http_conn *h = impl;
+    if (h->state == HTTP_LINGER || (h->responder && h->responder->ops->eof_is_gone)) {
+        if (stream_pending(h->conn->stream) && h->state == HTTP_LINGER)
+            client_close_flushed(h->conn);
+        else
+            client_close(h->conn);
+        return;
+    }
+    run(h);
+}
+
+static void on_drain(void *impl)
+{
+    run(impl);
+}
+
+static void body_window_over(struct http_conn *h)
+{
+    const struct config_limits *l = limits_of(h);
+    usec_t due_at = h->since_at + l->body_rate_window;
+    if (now_of(h) >= due_at) {
+        double seconds = (double)l->body_rate_window / (double)USEC_PER_SEC;
+        double least = (double)l->body_min_rate * seconds;
+        if ((double)(h->body.total - h->window_bytes) < least) {
+            refuse(h, 408, "The request body arrives too slowly");
+            return;
+        }
+        h->since_at = now_of(h);
+        h->window_bytes = h->body.total;
+        due_at = h->since_at + l->body_rate_window;
+    }
+    set_timer(h, due_at);
+}
+
+static void head_timer(struct http_conn *h)
+{
+    const struct config_limits *l = limits_of(h);
+    usec_t span = h->in_head ? l->header_timeout : l->idle_connection_timeout;
+    if (span == 0)
+        return;
+    if (now_of(h) < h->since_at + span)
+        set_timer(h, h->since_at + span);
+    else if (h->in_head)
+        refuse(h, 408, "The request head took too long");
+    else
+        client_close(h->conn);
+}
+
+static void on_timer(void *impl)
+{
+    struct http_conn *h = impl;
+    uint64_t sent;
+    switch (h->state) {
+    case HTTP_HEAD:
+        head_timer(h);
+        break;
+    case HTTP_BODY:
+        if (limits_of(h)->body_min_rate)
+            body_window_over(h);
+        break;
+    case HTTP_REPLY:
+        break; /* the responder has its own; armed again when the response is complete */
+    case HTTP_LINGER:
+        sent = stream_sent_total(h->conn->stream);
+        if (stream_pending(h->conn->stream) && sent != h->linger_sent) {
+            h->linger_sent = sent;
+            set_timer(h, now_of(h) + LINGER_TIME);
+        } else if (stream_pending(h->conn->stream)) {
+            client_close_flushed(h->conn);
+        } else {
+            client_close(h->conn);
+        }
+        break;
+    }
+}
+
+static void on_stop(void *impl)
+{
+    struct http_conn *h = impl;
+    if (h->responder && h->responder->ops->on_stop)
+        h->responder->ops->on_stop(h->responder);
+}
+
+static void on_close(void *impl)
+{
+    struct http_conn *h = impl;
+    struct responder *r = h->responder;
+    env_task_clear(h->conn->front->env, &h->task);
+    h->conn->front->counts.http_connections--;
+    h->responder = NULL;
+    if (r)
+        r->ops->on_gone(r);
+}
+
+static void http_conn_free(void *impl)
+{
+    struct http_conn *h = impl;
+    drop_request(h);
+    free(h);
+}
+
+static const struct client_ops http_conn_ops = {
+    .on_input = on_input,
+    .on_eof = on_eof,
+    .on_drain = on_drain,
+    .on_timer = on_timer,
+    .on_stop = on_stop,
+    .on_close = on_close,
+    .free = http_conn_free,
+};
+
+void http_conn_start(struct client *c)
+{
+    struct http_conn *h = xcalloc(1, sizeof(*h));
+    h->conn = c;
+    h->keep_alive = true;
+    h->since_at = c->front->env->now;
+    task_init(&h->task, run_task, h);
+    c->ops = &http_conn_ops;
+    c->impl = h;
+    /* Unix connections have no timer until they speak. */
+    if (limits_of(h)->idle_connection_timeout && !timer_armed(&c->timer))
+        set_timer(h, h->since_at + limits_of(h)->idle_connection_timeout);
+}

@@ -1,0 +1,52 @@
+/* The connection object of http_conn.c (reading) and http_reply.c (writing). */
+#ifndef FRONT_HTTP_CONN_PRIV_H
+#define FRONT_HTTP_CONN_PRIV_H
+
+#include "front/http_conn.h"
+
+enum http_state {
+    HTTP_HEAD,   /* between requests, or inside a head */
+    HTTP_BODY,   /* reading a request's body */
+    HTTP_REPLY,  /* the request was handed over; input waits */
+    HTTP_LINGER, /* everything was written and our side ended; input is thrown away until the client's ends */
+};
+
+/* What to do with the bytes of a body. */
+enum body_use {
+    BODY_KEEP,
+    BODY_DISCARD,  /* the head has decided already, or the method has no use for it */
+    BODY_OVERSIZE, /* only the id of the message is looked for */
+};
+
+/* A body that did not arrive in one piece. */
+struct body_in {
+    struct buf bytes;
+    struct rpc_id_hunt hunt; /* BODY_OVERSIZE */
+};
+
+struct http_conn {
+    struct client *conn;
+    enum http_state state;
+    enum body_use use;
+    bool http10;     /* this request came as HTTP/1.0 */
+    bool keep_alive; /* another request may follow this one */
+    bool head_only;  /* the method is HEAD: no body in the answer */
+    bool chunked;    /* a response in pieces is under way, in chunks */
+    bool streaming;  /* a response in pieces is under way */
+    bool running;    /* run() is on the stack */
+    bool in_head;    /* the first byte of a head has come, the last has not */
+    struct http1_scan scan;
+    struct http1_body body;
+    usec_t since_at;       /* HEAD: when the head began, or the connection fell idle; BODY: this window */
+    uint64_t window_bytes; /* BODY: body bytes when this window began */
+    uint64_t linger_sent;  /* LINGER: bytes sent when the timer was set */
+    struct http_req *req;
+    struct body_in *in;
+    struct responder *responder;
+    struct task task; /* looks at input that waited while a response was written */
+};
+
+/* The response is complete: the next request, or the end of the connection. */
+void http_conn_response_done(struct http_conn *h);
+
+#endif

@@ -1,0 +1,236 @@
+/* HTTP requests: the pipeline of checks of protocol.md 2.1 in its order (the first that fails answers), then the
+ * method. Bodies of POST are http_post.c's. */
+#include "front/http_session.h"
+#include "base/util.h"
+#include "front/origin.h"
+
+#include <stdlib.h>
+
+static void refuse(struct http_req *req, unsigned status, int code, enum reason reason, const char *text)
+{
+    if (req->refuse_status)
+        return;
+    req->refuse_status = status;
+    req->refuse_code = code;
+    req->refuse_reason = reason;
+    req->refuse_text = text;
+}
+
+/* Steps 2 and 3: who may talk to us at all. */
+static void check_names(struct http_conn *h, struct http_req *req, const struct http1_request *head)
+{
+    const struct client *c = http_conn_client(h);
+    const struct config_http *cfg = &c->front->config->http;
+    if (c->listener->check_host && !(head->host.p && origin_host_allowed(&cfg->allowed_hosts, head->host)))
+        refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
+    for (unsigned i = 0; i < head->headers.count; i++) {
+        const struct http1_header *f = &head->headers.item[i];
+        if (slice_is_nocase(f->name, "origin") && !origin_allowed(&cfg->allowed_origins, f->value))
+            refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
+    }
+}
+
+/* Steps 4 and 7. */
+static void check_endpoint(struct http_conn *h, struct http_req *req, const struct http1_request *head)
+{
+    struct slice server;
+    bool ok = false;
+    req->path = path_parse(head->path, &server);
+    if (req->path != PATH_UNKNOWN && req->path != PATH_HEALTHZ) {
+        req->route = front_route(http_conn_client(h)->listener, server);
+        if (!req->route)
+            req->path = PATH_UNKNOWN;
+    }
+    switch (req->path) {
+    case PATH_UNKNOWN:
+        refuse(req, 404, 0, REASON_NONE, "Not found\n");
+        return;
+    case PATH_HEALTHZ:
+    case PATH_SSE:
+        ok = req->method == HTTP1_GET;
+        break;
+    case PATH_MESSAGES:
+        ok = req->method == HTTP1_POST;
+        break;
+    case PATH_MCP:
+        ok = req->method == HTTP1_GET || req->method == HTTP1_POST || req->method == HTTP1_DELETE;
+        break;
+    }
+    if (!ok)
+        refuse(req, 405, 0, REASON_NONE, "");
+}
+
+/* Fields that two readers could take differently when they stand twice. */
+static void check_single(struct http_req *req, const struct http1_headers *headers)
+{
+    static const char *const single[] = {"mcp-protocol-version", "mcp-method", "mcp-name",
+                                         "mcp-session-id",       "authorization", "last-event-id",
+                                         "content-type",         "content-encoding"};
+    for (size_t i = 0; i < ARRAY_LEN(single); i++)
+        if (http1_header_count(headers, single[i]) > 1)
+            refuse(req, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
+                   "Bad Request: a header field stands twice that must be single");
+}
+
+/* Steps 8 and 9, and whether the client can read any answer of ours. */
+static void check_content(struct http_conn *h, struct http_req *req, const struct http1_headers *headers)
+{
+    bool strict = http_conn_client(h)->front->config->http.strict_accept;
+    struct slice encoding = http1_header(headers, "content-encoding");
+    req->encoded_body = encoding.p && !slice_is_nocase(encoding, "identity");
+    req->json_body = accept_is_json(http1_header(headers, "content-type"));
+    req->accept = accept_parse(headers, strict);
+    if (req->method == HTTP1_POST && !req->json_body)
+        refuse(req, 415, MCP_E_INVALID_REQUEST, REASON_NONE,
+               "Unsupported Media Type: Content-Type must be application/json");
+    if (req->path == PATH_MESSAGES || req->path == PATH_HEALTHZ || req->method == HTTP1_DELETE)
+        return;
+    bool readable = req->accept.sse;
+    if (req->method == HTTP1_POST)
+        readable = strict ? req->accept.json && req->accept.sse : req->accept.json || req->accept.sse;
+    if (!readable)
+        refuse(req, 406, MCP_E_INVALID_REQUEST, REASON_NONE,
+               req->method == HTTP1_POST
+                   ? "Not Acceptable: Client must accept application/json and text/event-stream"
+                   : "Not Acceptable: Client must accept text/event-stream");
+}
+
+static bool is_visible(struct slice s, size_t max)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < 0x21 || s.p[i] > 0x7e)
+            return false;
+    return s.n > 0 && s.n <= max;
+}
+
+/* Copies a value behind the struct, so that it outlives the head. */
+static struct slice keep(char **at, struct slice value, size_t max)
+{
+    if (!value.p || value.n > max)
+        return slice_of(NULL, 0);
+    memcpy(*at, value.p, value.n);
+    struct slice kept = slice_of(*at, value.n);
+    *at += value.n;
+    return kept;
+}
+
+struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head)
+{
+    const struct http1_headers *headers = &head->headers;
+    struct slice session_id = http1_header(headers, "mcp-session-id");
+    struct slice last_event_id = http1_header(headers, "last-event-id");
+    struct slice query_session = http1_query_get(head->query, "sessionId");
+    size_t text = session_id.n + last_event_id.n + query_session.n;
+    struct http_req *req = xcalloc(1, sizeof(*req) + text + 1);
+    char *at = req->text;
+
+    req->method = head->method;
+    req->bad_session_id = session_id.p && !is_visible(session_id, HTTP_SESSION_ID_MAX);
+    req->session_id = keep(&at, session_id, HTTP_SESSION_ID_MAX);
+    req->last_event_id = keep(&at, last_event_id, HTTP_EVENT_ID_MAX);
+    req->query_session = keep(&at, query_session, HTTP_SESSION_ID_MAX);
+    struct slice version = http1_header(headers, "mcp-protocol-version");
+    req->header_version = header_version_of(version);
+    req->version =
+        req->header_version == HEADER_VERSION_LEGACY ? mcp_version_parse(version) : MCP_2025_03_26;
+    check_names(h, req, head);
+    check_endpoint(h, req, head);
+    if (!req->refuse_status) {
+        check_single(req, headers);
+        check_content(h, req, headers);
+    }
+    return req;
+}
+
+static void reply_bad_request(struct http_conn *h, enum reason reason, const char *message)
+{
+    http_reply_error(h, &(struct http_error){.status = 400,
+                                             .code = MCP_E_INVALID_REQUEST,
+                                             .reason = reason,
+                                             .message = message});
+}
+
+/* The session that a GET or DELETE names; NULL when the answer was given. */
+static struct http_session *require_session(struct http_conn *h, const struct http_req *req)
+{
+    const struct client *c = http_conn_client(h);
+    if (req->header_version == HEADER_VERSION_MODERN || req->header_version == HEADER_VERSION_UNKNOWN) {
+        reply_bad_request(h, REASON_BAD_REQUEST, "Bad Request: Unsupported protocol version");
+        return NULL;
+    }
+    if (req->bad_session_id) {
+        reply_bad_request(h, REASON_BAD_REQUEST, "Bad Request: Mcp-Session-Id is malformed");
+        return NULL;
+    }
+    if (!req->session_id.p) {
+        reply_bad_request(h, REASON_SESSION_REQUIRED, "Bad Request: Mcp-Session-Id header is required");
+        return NULL;
+    }
+    struct http_session *hs =
+        http_session_find(c->front, req->route, c->peer->principal, req->session_id);
+    if (!hs)
+        http_reply_error(h, &(struct http_error){.status = 404,
+                                                 .code = MCP_E_SESSION_NOT_FOUND,
+                                                 .reason = REASON_SESSION_NOT_FOUND,
+                                                 .message = "Session not found"});
+    return hs;
+}
+
+static void on_get(struct http_conn *h, const struct http_req *req)
+{
+    struct http_session *hs = require_session(h, req);
+    struct event_id id;
+    if (!hs)
+        return;
+    session_touch(hs->session);
+    if (!req->last_event_id.p || req->last_event_id.n == 0) {
+        get_stream_open(hs, h, NULL);
+        return;
+    }
+    if (!event_id_parse(req->last_event_id, &id))
+        id = (struct event_id){0}; /* serial 0 names no stream: as good as lost */
+    if (!id.is_post) {
+        get_stream_open(hs, h, &id);
+        return;
+    }
+    struct post_stream *ps = post_stream_find(hs, id.serial);
+    if (ps)
+        post_stream_resume(ps, h, id.seq);
+    else
+        post_stream_replay(hs, h, &id);
+}
+
+static void on_delete(struct http_conn *h, const struct http_req *req)
+{
+    struct http_session *hs = require_session(h, req);
+    if (!hs)
+        return;
+    session_end(hs->session);
+    http_reply(h, 200, NULL, slice_of(NULL, 0), NULL, 0);
+}
+
+void http_front_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in)
+{
+    switch (req->path) {
+    case PATH_HEALTHZ:
+        http_reply(h, 200, "text/plain", SLICE("ok\n"), NULL, 0);
+        return;
+    case PATH_SSE:
+        sse_front_on_get(h, req);
+        return;
+    case PATH_MESSAGES:
+        sse_front_on_post(h, req, in);
+        return;
+    case PATH_MCP:
+        if (req->method == HTTP1_POST)
+            http_post_on_request(h, req, in);
+        else if (req->method == HTTP1_GET)
+            on_get(h, req);
+        else
+            on_delete(h, req);
+        return;
+    case PATH_UNKNOWN:
+        break; /* refused from its head */
+    }
+    http_reply(h, 404, "text/plain", SLICE("Not found\n"), NULL, 0);
+}

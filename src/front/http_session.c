@@ -1,0 +1,119 @@
+/* Sessions of Streamable HTTP, front side.
+ *
+ * Owned by the core's session: on_end is the end of it. Streams point here and are cut off in on_end; calls may still
+ * hold a POST stream's channel afterwards, which then has no session any more. */
+#include "front/http_session.h"
+#include "base/util.h"
+
+#include <stdlib.h>
+
+const struct http1_header event_stream_fields[EVENT_STREAM_FIELDS] = {
+    {SLICE_INIT("Cache-Control"), SLICE_INIT("no-cache, no-transform")},
+    {SLICE_INIT("X-Accel-Buffering"), SLICE_INIT("no")},
+};
+
+struct slice event_id_text(struct buf *out, const char *stream, uint64_t seq)
+{
+    buf_reset(out);
+    buf_append_str(out, stream);
+    buf_append_str(out, ".");
+    buf_append_u64(out, seq);
+    return buf_peek(out);
+}
+
+static void on_end(void *front_data)
+{
+    struct http_session *hs = front_data;
+    get_stream_end(hs);
+    post_streams_end(hs);
+    env_task_clear(hs->front->env, &hs->end);
+    event_owner_done(&hs->events);
+    LIST_REMOVE(hs, link);
+    free(hs);
+}
+
+static const struct session_ops ops = {.on_end = on_end};
+
+static void end_task(void *arg)
+{
+    struct http_session *hs = arg;
+    session_end(hs->session);
+}
+
+int http_session_new(struct front *f, const struct route *route, const char *principal,
+                     struct http_session **ret)
+{
+    struct http_session *hs = xcalloc(1, sizeof(*hs));
+    hs->head.transport = SESSION_HTTP;
+    hs->front = f;
+    event_owner_init(&hs->events, &f->events);
+    LIST_INIT(&hs->posts);
+    task_init(&hs->end, end_task, hs);
+    int r = session_new(f->proxy, route, principal, SESSION_HTTP, &ops, hs, &hs->session);
+    if (r < 0) {
+        free(hs);
+        return r;
+    }
+    LIST_INSERT_HEAD(&f->http_sessions, hs, link);
+    *ret = hs;
+    return 0;
+}
+
+struct http_session *http_session_find(struct front *f, const struct route *route,
+                                       const char *principal, struct slice id)
+{
+    struct session *s = session_find(f->proxy, route, principal, id);
+    struct front_data *data = s ? session_front_data(s) : NULL;
+    if (!data || data->transport != SESSION_HTTP)
+        return NULL;
+    return container_of(data, struct http_session, head);
+}
+
+void http_session_end_later(struct http_session *hs)
+{
+    env_defer(hs->front->env, &hs->end);
+}
+
+bool http_session_has_ids(const struct http_session *hs)
+{
+    return session_version(hs->session) >= MCP_2025_03_26 && event_budget_enabled(hs->events.budget);
+}
+
+/* ---- the pulse --------------------------------------------------------------------------------------- */
+
+/* A client that took nothing for this many keep-alive intervals is taken for dead. */
+#define STUCK_BEATS 4
+
+void pulse_start(struct front *f, struct pulse *p)
+{
+    usec_t interval = front_limits(f)->keepalive_interval;
+    p->stuck = 0;
+    if (interval)
+        env_timer_set(f->env, &p->timer, f->env->now + interval);
+}
+
+void pulse_stop(struct front *f, struct pulse *p)
+{
+    env_timer_clear(f->env, &p->timer);
+}
+
+void pulse_beat(struct pulse *p, struct http_conn *h)
+{
+    struct client *c = http_conn_client(h);
+    struct front *f = c->front;
+    if (!client_is_open(c))
+        return;
+    uint64_t sent = stream_sent_total(c->stream), queued = stream_queued_total(c->stream);
+    bool waiting = stream_pending(c->stream) > 0;
+    p->stuck = waiting && sent == p->sent ? p->stuck + 1 : 0;
+    if (p->stuck >= STUCK_BEATS) {
+        f->counts.slow_closed++;
+        client_close(c);
+        return;
+    }
+    if (!waiting && queued == p->queued)
+        http_sse_keepalive(h);
+    p->sent = sent;
+    p->queued = stream_queued_total(c->stream);
+    env_timer_set(f->env, &p->timer, f->env->now + front_limits(f)->keepalive_interval);
+}

@@ -1,0 +1,251 @@
+/* Newline-delimited JSON-RPC on unix sockets: stdio framing, one client per connection (protocol.md 2.8).
+ *
+ * The connection is the channel, so a client that goes takes its calls with it; one that only ends its side (printf | nc)
+ * still gets what it asked for, up to drain_timeout. Above OUTPUT_HIGH of unread output nothing more is read from the
+ * client: it can neither fill memory nor hold up anyone else. */
+#include "base/util.h"
+#include "front/duplex.h"
+#include "front/message.h"
+#include "wire/line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Lines up to this size are taken from the input in one piece. */
+#define LINE_WHOLE ((size_t)32 * 1024)
+
+struct line_client {
+    struct channel ch; /* one reference of the connection, one of each call */
+    struct duplex duplex;
+    struct client *c; /* NULL once closed */
+    struct line_reader reader;
+    struct buf big;           /* a long line so far */
+    struct rpc_id_hunt *hunt; /* an oversize line is being thrown away */
+    bool paused;              /* output is above OUTPUT_HIGH */
+    struct task check_end;    /* after EOF: closes when nothing is in flight */
+};
+
+static void line_free(struct channel *ch)
+{
+    free(container_of(ch, struct line_client, ch));
+}
+
+/* ---- output ------------------------------------------------------------------------------------------ */
+
+static void write_line(struct line_client *lc, const struct payload *text, const struct rpc_edits *edits)
+{
+    static const struct rpc_edits none;
+    struct client *c = lc->c;
+    struct buf *b = &c->front->head;
+    if (message_len(text, edits) < MESSAGE_COPY_MAX) {
+        buf_reset(b);
+        rpc_edit_append(b, text->text, edits ? edits : &none);
+        buf_append(b, "\n", 1);
+        struct slice s = buf_peek(b);
+        stream_write(c->stream, s.p, s.n);
+        buf_reset(b);
+    } else {
+        client_write_message(c, text, edits);
+        stream_write(c->stream, "\n", 1);
+    }
+    if (!lc->paused && client_heap_pending(c) > OUTPUT_HIGH) {
+        lc->paused = true;
+        stream_pause(c->stream);
+    }
+}
+
+static int line_send(struct channel *ch, struct call *call, enum delivery kind,
+                     const struct payload *text, const struct rpc_edits *edits)
+{
+    struct line_client *lc = container_of(ch, struct line_client, ch);
+    struct client *c = lc->c;
+    if (!c || !client_is_open(c))
+        return -EPIPE;
+    if (kind == DELIVER_ANSWER)
+        duplex_answered(&lc->duplex, call);
+    bool slow = client_is_slow(c);
+    if (slow && kind == DELIVER_DROPPABLE)
+        return 0;
+    if (slow) {
+        c->front->counts.slow_closed++;
+        client_doom(c);
+        return -EPIPE;
+    }
+    write_line(lc, text, edits);
+    if (c->eof)
+        env_defer(c->front->env, &lc->check_end);
+    return 0;
+}
+
+static void line_silent_end(struct channel *ch, struct call *call)
+{
+    struct line_client *lc = container_of(ch, struct line_client, ch);
+    (void)call;
+    if (lc->c && lc->c->eof)
+        env_defer(lc->c->front->env, &lc->check_end);
+}
+
+static bool line_can_ask(const struct channel *ch)
+{
+    const struct line_client *lc = container_of((struct channel *)ch, struct line_client, ch);
+    return lc->c && client_is_open(lc->c) && !lc->c->eof;
+}
+
+static const struct channel_ops channel_ops = {
+    .send = line_send,
+    .silent_end = line_silent_end,
+    .can_ask = line_can_ask,
+    .free = line_free,
+};
+
+/* ---- input ------------------------------------------------------------------------------------------- */
+
+/* One whole line. */
+static void line_front_on_message(struct line_client *lc, struct slice line)
+{
+    struct blob *b = blob_new(line.p, line.n);
+    struct payload text = {.text = blob_slice(b), .owner = b};
+    duplex_on_message(&lc->duplex, &text, NULL);
+    blob_unref(b);
+}
+
+static void on_oversize_piece(struct line_client *lc, const struct line_piece *piece)
+{
+    if (!lc->hunt) {
+        lc->hunt = xmalloc(sizeof(*lc->hunt));
+        rpc_id_hunt_init(lc->hunt);
+        rpc_id_hunt_feed(lc->hunt, buf_peek(&lc->big));
+        buf_done(&lc->big);
+    }
+    rpc_id_hunt_feed(lc->hunt, piece->bytes);
+    if (!piece->last)
+        return;
+    char id[260];
+    size_t n = rpc_id_hunt_get(lc->hunt, id, sizeof(id));
+    free(lc->hunt);
+    lc->hunt = NULL;
+    duplex_on_oversize(&lc->duplex, slice_of(id, n), NULL);
+}
+
+static void on_piece(struct line_client *lc, const struct line_piece *piece)
+{
+    if (piece->oversize || lc->hunt) {
+        on_oversize_piece(lc, piece);
+        return;
+    }
+    if (piece->first && piece->last) {
+        line_front_on_message(lc, piece->bytes);
+        return;
+    }
+    buf_append_slice(&lc->big, piece->bytes);
+    if (piece->last) {
+        line_front_on_message(lc, buf_peek(&lc->big));
+        buf_done(&lc->big);
+    }
+}
+
+static void on_input(void *impl)
+{
+    struct line_client *lc = impl;
+    struct client *c = lc->c;
+    struct line_piece piece;
+    size_t used;
+    while (!lc->paused && client_is_open(c)) {
+        bool got = line_next(&lc->reader, stream_input(c->stream), &used, &piece);
+        if (got)
+            on_piece(lc, &piece);
+        if (client_is_open(c))
+            stream_consume(c->stream, used);
+        if (!got)
+            return;
+    }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+static void check_end(void *arg)
+{
+    struct line_client *lc = arg;
+    if (!lc->c || !lc->c->eof || !client_is_open(lc->c) || lc->paused)
+        return;
+    if (!lc->duplex.session || session_in_flight(lc->duplex.session) == 0)
+        client_close_flushed(lc->c);
+}
+
+static void on_eof(void *impl)
+{
+    struct line_client *lc = impl;
+    struct client *c = lc->c;
+    on_input(lc); /* what came with it */
+    if (!client_is_open(c))
+        return;
+    client_set_timer(c, c->front->env->now + front_limits(c->front)->drain_timeout);
+    check_end(lc);
+}
+
+static void on_drain(void *impl)
+{
+    struct line_client *lc = impl;
+    struct client *c = lc->c;
+    if (!lc->paused || client_heap_pending(c) > OUTPUT_HIGH)
+        return;
+    lc->paused = false;
+    stream_resume(c->stream);
+    on_input(lc);
+    check_end(lc);
+}
+
+/* drain_timeout after the client ended its side. */
+static void on_timer(void *impl)
+{
+    struct line_client *lc = impl;
+    client_close(lc->c);
+}
+
+static void on_stop(void *impl)
+{
+    (void)impl; /* calls in flight are answered; front_finish closes */
+}
+
+static void on_close(void *impl)
+{
+    struct line_client *lc = impl;
+    struct front *f = lc->c->front;
+    lc->c = NULL;
+    f->counts.line_connections--;
+    env_task_clear(f->env, &lc->check_end);
+    duplex_done(&lc->duplex);
+    buf_done(&lc->big);
+    free(lc->hunt);
+    lc->hunt = NULL;
+}
+
+static void line_client_free(void *impl)
+{
+    struct line_client *lc = impl;
+    channel_unref(&lc->ch);
+}
+
+static const struct client_ops line_ops = {
+    .on_input = on_input,
+    .on_eof = on_eof,
+    .on_drain = on_drain,
+    .on_timer = on_timer,
+    .on_stop = on_stop,
+    .on_close = on_close,
+    .free = line_client_free,
+};
+
+void line_conn_start(struct client *c)
+{
+    struct line_client *lc = xcalloc(1, sizeof(*lc));
+    lc->ch = (struct channel){.ops = &channel_ops, .refs = 1};
+    lc->c = c;
+    duplex_init(&lc->duplex, c->front, SESSION_LINE, c->listener->route, c->peer->principal, &lc->ch);
+    line_reader_init(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
+    task_init(&lc->check_end, check_end, lc);
+    c->ops = &line_ops;
+    c->impl = lc;
+    c->front->counts.http_connections--;
+    c->front->counts.line_connections++;
+}

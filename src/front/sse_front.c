@@ -1,0 +1,311 @@
+/* HTTP+SSE of 2024-11-05: GET /sse/<server> opens the stream, POST /messages/<server>?sessionId=… carries what the
+ * client says, every answer travels on the stream (protocol.md 2.8).
+ *
+ * Clients of this transport reconnect by themselves and do not initialise again, so a stream that breaks leaves its
+ * session for sse_grace: a GET with the Last-Event-ID it last saw takes it up again, gets the same endpoint and
+ * what it missed. Every event therefore carries an id, <session>.<seq>. The session's id is made here: the core hears
+ * of a client only when it initialises. */
+#include "base/util.h"
+#include "front/duplex.h"
+#include "wire/sse.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SSE_ID_BYTES 18 /* random ones: 24 characters */
+#define SSE_ID_CHARS 24
+
+struct sse_session {
+    UT_hash_handle hh;
+    char id[SSE_ID_CHARS + 1];
+    struct channel ch; /* one reference of front->sse_by_id, one of each call and of the core's session */
+    struct responder responder;
+    struct duplex duplex;
+    struct peer_group *peer; /* one reference: who it belongs to */
+    struct front *front;
+    struct http_conn *h; /* NULL: the stream is broken, grace runs; or closed */
+    bool closed;         /* no longer in front->sse_by_id */
+    struct event_owner events;
+    struct event_log *log;
+    struct pulse pulse;
+    struct timer grace;
+};
+
+/* ---- the channel ------------------------------------------------------------------------------------- */
+
+static int sse_send(struct channel *ch, struct call *call, enum delivery kind, const struct payload *text,
+                    const struct rpc_edits *edits)
+{
+    struct sse_session *ss = container_of(ch, struct sse_session, ch);
+    struct client *c = ss->h ? http_conn_client(ss->h) : NULL;
+    struct buf id = BUF_INIT;
+    if (ss->closed)
+        return -EPIPE;
+    if (kind == DELIVER_ANSWER)
+        duplex_answered(&ss->duplex, call);
+    bool open = c && client_is_open(c), slow = open && client_is_slow(c);
+    if (kind == DELIVER_DROPPABLE && (!open || slow))
+        return 0;
+    uint64_t seq = event_log_append(ss->log, ss->front->env->now, kind == DELIVER_ANSWER, text, edits);
+    front_events_kept(ss->front);
+    if (slow) {
+        ss->front->counts.slow_closed++;
+        client_doom(c);
+    } else if (open) {
+        http_sse_message(ss->h, event_id_text(&id, ss->id, seq), 0, text, edits);
+    }
+    buf_done(&id);
+    return 0;
+}
+
+static void sse_silent_end(struct channel *ch, struct call *call)
+{
+    (void)ch;
+    (void)call;
+}
+
+static bool sse_can_ask(const struct channel *ch)
+{
+    const struct sse_session *ss = container_of((struct channel *)ch, struct sse_session, ch);
+    return !ss->closed;
+}
+
+static void sse_free(struct channel *ch)
+{
+    struct sse_session *ss = container_of(ch, struct sse_session, ch);
+    peers_put(&ss->front->peers, ss->peer);
+    free(ss);
+}
+
+static const struct channel_ops channel_ops = {
+    .send = sse_send,
+    .silent_end = sse_silent_end,
+    .can_ask = sse_can_ask,
+    .free = sse_free,
+};
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static struct http_conn *detach(struct sse_session *ss)
+{
+    struct http_conn *h = ss->h;
+    if (!h)
+        return NULL;
+    ss->h = NULL;
+    ss->front->counts.sse_streams--;
+    pulse_stop(ss->front, &ss->pulse);
+    http_conn_attach(h, NULL);
+    return h;
+}
+
+/* The end of it all: of the session, and of the stream if it is open. */
+static void close_session(struct sse_session *ss)
+{
+    if (ss->closed)
+        return;
+    ss->closed = true;
+    struct front *f = ss->front;
+    struct http_conn *h = detach(ss);
+    env_timer_clear(f->env, &ss->grace);
+    HASH_DEL(f->sse_by_id, ss);
+    duplex_done(&ss->duplex);
+    event_owner_done(&ss->events);
+    if (h && f->draining)
+        http_sse_retry(h, 5 * USEC_PER_SEC);
+    if (h)
+        http_stream_end(h);
+    channel_unref(&ss->ch);
+}
+
+static void on_session_end(struct duplex *d)
+{
+    struct sse_session *ss = container_of(d, struct sse_session, duplex);
+    /* After a failed initialize the stream stays for another attempt. */
+    if (!timer_armed(&ss->grace) && ss->h && !ss->front->draining)
+        return;
+    close_session(ss);
+}
+
+static void grace_over(void *arg)
+{
+    close_session(arg);
+}
+
+static void on_gone(struct responder *r)
+{
+    struct sse_session *ss = container_of(r, struct sse_session, responder);
+    struct front *f = ss->front;
+    usec_t grace = front_limits(f)->sse_grace;
+    detach(ss);
+    if (ss->duplex.session && grace && !f->finished)
+        env_timer_set(f->env, &ss->grace, f->env->now + grace);
+    else
+        close_session(ss);
+}
+
+static const struct responder_ops responder_ops = {.on_gone = on_gone, .eof_is_gone = true};
+
+static void on_pulse(void *arg)
+{
+    struct sse_session *ss = arg;
+    if (ss->h)
+        pulse_beat(&ss->pulse, ss->h);
+}
+
+static void mint_id(struct env *env, char out[SSE_ID_CHARS + 1])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned char raw[SSE_ID_BYTES];
+    env_random_bytes(env, raw, sizeof(raw));
+    for (size_t i = 0; i < SSE_ID_CHARS; i++) {
+        size_t bit = i * 6;
+        unsigned v = (unsigned)raw[bit / 8] << 8;
+        if (bit / 8 + 1 < sizeof(raw))
+            v |= raw[bit / 8 + 1];
+        out[i] = digits[v >> (10 - bit % 8) & 63];
+    }
+    out[SSE_ID_CHARS] = 0;
+}
+
+static struct sse_session *sse_session_new(struct front *f, const struct route *route,
+                                           struct peer_group *peer)
+{
+    struct sse_session *ss = xcalloc(1, sizeof(*ss));
+    mint_id(f->env, ss->id);
+    ss->ch = (struct channel){.ops = &channel_ops, .refs = 1};
+    ss->responder.ops = &responder_ops;
+    ss->front = f;
+    ss->peer = peer_group_ref(peer);
+    event_owner_init(&ss->events, &f->events);
+    ss->log = event_log_new(&ss->events, 1, ss->id, f->env->now);
+    timer_init(&ss->pulse.timer, on_pulse, ss);
+    timer_init(&ss->grace, grace_over, ss);
+    duplex_init(&ss->duplex, f, SESSION_SSE, route, ss->peer->principal, &ss->ch);
+    ss->duplex.on_session_end = on_session_end;
+    HASH_ADD_STR(f->sse_by_id, id, ss);
+    return ss;
+}
+
+/* The session under this id that this client may use; no other is told apart from none. */
+static struct sse_session *find(struct http_conn *h, const struct http_req *req, struct slice id)
+{
+    const struct client *c = http_conn_client(h);
+    struct sse_session *ss = NULL;
+    if (id.n == SSE_ID_CHARS)
+        HASH_FIND(hh, c->front->sse_by_id, id.p, id.n, ss);
+    if (!ss || ss->duplex.route->server != req->route->server ||
+        strcmp(ss->peer->principal, c->peer->principal) != 0)
+        return NULL;
+    return ss;
+}
+
+/* ---- GET --------------------------------------------------------------------------------------------- */
+
+static void write_endpoint(struct sse_session *ss, uint64_t seq)
+{
+    struct buf b = BUF_INIT, id = BUF_INIT, url = BUF_INIT;
+    const char *name = ss->duplex.route->name;
+    buf_appendf(&url, "/messages%s%s?sessionId=%s", *name ? "/" : "", name, ss->id);
+    sse_write_event(&b, "endpoint", event_id_text(&id, ss->id, seq), buf_peek(&url));
+    http_stream_raw(ss->h, buf_peek(&b));
+    buf_done(&url);
+    buf_done(&id);
+    buf_done(&b);
+}
+
+static void attach(struct sse_session *ss, struct http_conn *h, uint64_t seq)
+{
+    struct buf id = BUF_INIT;
+    ss->h = h;
+    ss->front->counts.sse_streams++;
+    env_timer_clear(ss->front->env, &ss->grace);
+    http_conn_attach(h, &ss->responder);
+    http_stream_begin(h, "text/event-stream", event_stream_fields, EVENT_STREAM_FIELDS);
+    write_endpoint(ss, seq);
+    for (const struct kept_event *e = event_log_after(ss->log, seq); e; e = event_log_next(e))
+        http_sse_message(h, event_id_text(&id, ss->id, e->seq), 0, &e->message.text, &e->message.edits);
+    buf_done(&id);
+    pulse_start(ss->front, &ss->pulse);
+}
+
+/* The session that a Last-Event-ID belongs to; NULL when it is none that lives. */
+static struct sse_session *find_resumed(struct http_conn *h, const struct http_req *req, uint64_t *ret_seq)
+{
+    struct slice text = req->last_event_id;
+    uint64_t seq = 0;
+    if (text.n < SSE_ID_CHARS + 2 || text.n > SSE_ID_CHARS + 20 || text.p[SSE_ID_CHARS] != '.')
+        return NULL;
+    if (!json_u64(slice_of(text.p + SSE_ID_CHARS + 1, text.n - SSE_ID_CHARS - 1), &seq))
+        return NULL;
+    struct sse_session *ss = find(h, req, slice_of(text.p, SSE_ID_CHARS));
+    *ret_seq = ss && seq > ss->log->last_seq ? ss->log->last_seq : seq;
+    return ss;
+}
+
+void sse_front_on_get(struct http_conn *h, const struct http_req *req)
+{
+    struct client *c = http_conn_client(h);
+    uint64_t seq = 0;
+    if (c->front->draining) {
+        http_reply_error(h, &(struct http_error){.status = 503,
+                                                 .code = MCP_E_INTERNAL,
+                                                 .reason = REASON_SHUTTING_DOWN,
+                                                 .delivered = "no",
+                                                 .message = "mcpool is shutting down",
+                                                 .retry_after = USEC_PER_SEC});
+        return;
+    }
+    struct sse_session *ss = find_resumed(h, req, &seq);
+    if (ss && ss->h)
+        http_stream_end(detach(ss)); /* the client has left that one behind */
+    if (!ss)
+        ss = sse_session_new(c->front, req->route, c->peer);
+    attach(ss, h, seq);
+}
+
+/* ---- POST -------------------------------------------------------------------------------------------- */
+
+static void reply_json(struct http_conn *h, unsigned status, struct buf *body)
+{
+    http_reply(h, status, "application/json", buf_peek(body), NULL, 0);
+}
+
+void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct http_in *in)
+{
+    if (!req->query_session.p) {
+        http_reply(h, 400, "text/plain", SLICE("sessionId is required\n"), NULL, 0);
+        return;
+    }
+    struct sse_session *ss = find(h, req, req->query_session);
+    if (!ss) {
+        http_reply(h, 404, "text/plain", SLICE("Session not found\n"), NULL, 0);
+        return;
+    }
+    struct buf error = BUF_INIT;
+    if (req->encoded_body) {
+        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_NONE, NULL, NULL, 0,
+                          "Unsupported Media Type: Content-Encoding must be identity");
+        reply_json(h, 415, &error);
+    } else if (req->header_version == HEADER_VERSION_MODERN) {
+        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, NULL, NULL,
+                          0, "Bad Request: Unsupported protocol version");
+        reply_json(h, 400, &error);
+    } else if (in->oversize && !duplex_on_oversize(&ss->duplex, in->id, &error)) {
+        reply_json(h, 413, &error);
+    } else if (!in->oversize && !duplex_on_message(&ss->duplex, &in->payload, &error)) {
+        reply_json(h, 400, &error);
+    } else {
+        http_reply(h, 202, "text/plain", SLICE("Accepted"), NULL, 0);
+    }
+    buf_done(&error);
+}
+
+void sse_front_close_all(struct front *f)
+{
+    struct sse_session *ss, *following;
+    HASH_ITER(hh, f->sse_by_id, ss, following)
+    {
+        close_session(ss);
+    }
+}
