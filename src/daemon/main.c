@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -178,9 +179,22 @@ static void print_hint(const struct daemon *d)
             address, r->name, mcp_version_name(MCP_LATEST_LEGACY));
 }
 
+/* One descriptor per client connection: as many as may be had. Children get the limits of before.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == rl.rlim_max)
+        return;
+    rl.rlim_cur = rl.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
+        log_warning(NULL, "cannot raise the limit of open files: %s", strerror(errno));
+}
+
 static int run(struct daemon *d)
 {
     int r = loop_init(&d->loop);
+    raise_descriptor_limit();
     if (r < 0) {
         log_error(NULL, "cannot create the event loop: %s", strerror(-r));
         return r;
