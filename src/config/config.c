@@ -238,7 +238,7 @@ static void read_top(struct config_reader *r, const struct jsonc_value *top)
     const struct jsonc_member *servers = jsonc_member(top, "mcpServers");
     if (servers != NULL)
         servers_read(r, servers);
-    else if (!jsonc_member(top, "servers") && !jsonc_member(top, "mcp_servers"))
+    else if (r->errs->errors == 0) /* the key may be among those misspelt */
         diag_warning(r->errs, top->pos,
                      "there are no \"mcpServers\", so there is nothing to serve");
 }

@@ -74,6 +74,13 @@ static const char *expand_member(struct endpoint *e, const struct jsonc_member *
     return expand_value(e, m->value, section_path(path, e->where, m->key));
 }
 
+/* Whether the value may be judged. That of a server which is switched off may lack its variables.
+ */
+static bool is_judged(const struct endpoint *e, const struct jsonc_member *m)
+{
+    return !e->r->expand.lenient || !expand_refers(m->value->string);
+}
+
 /* Whether the words of a name, as in GITHUB_TOKEN or X-Api-Key, say that its value is secret. */
 static bool names_secret(const char *name)
 {
@@ -156,7 +163,7 @@ static void read_argv(struct endpoint *e, const struct jsonc_member *command)
         argv[n++] = expand_value(e, v, path);
     e->s->command = argv[0];
     e->s->argv = argv;
-    if (argv[0] == NULL)
+    if (argv[0] == NULL || !is_judged(e, command))
         return;
     section_path(path, e->where, "command");
     if (argv[0][0] == '\0')
@@ -195,7 +202,7 @@ static void read_cwd(struct endpoint *e)
     char path[SECTION_PATH_MAX];
     const struct jsonc_member *m = jsonc_member(e->entry->value, "cwd");
     const char *cwd = m ? expand_member(e, m) : NULL;
-    if (cwd == NULL)
+    if (cwd == NULL || !is_judged(e, m))
         return;
     if (cwd[0] == '\0' || cwd[0] == '~')
         diag_error(e->r->errs, m->value->pos, "\"%s\" is %s", section_path(path, e->where, "cwd"),
@@ -215,6 +222,8 @@ static void read_url(struct endpoint *e, const struct jsonc_member *m)
     if (url == NULL)
         return;
     e->s->url = url;
+    if (!is_judged(e, m))
+        return;
     section_path(path, e->where, m->key);
     size_t scheme = strncasecmp(url, "https://", 8) == 0  ? 8
                     : strncasecmp(url, "http://", 7) == 0 ? 7
