@@ -151,7 +151,7 @@ class Daemon:
                                         start_new_session=True)
         self.log = Log(self.process.stderr)
         if wait:
-            self.log.wait(r"\bready\b")
+            self.log.wait(r" notice ready$")
             for line in self.log.matching(r"listening on http://"):
                 self.host, port = re.search(r"http://(\S+):(\d+)", line).groups()
                 self.port = int(port)

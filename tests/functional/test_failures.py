@@ -123,7 +123,7 @@ class StopTest(DaemonCase):
         call, _ = self.hold(c)
         mark = self.daemon.log.mark()
         self.terminate()
-        self.daemon.log.wait("stop|drain|shut", mark)
+        self.daemon.log.wait("SIGTERM received", mark)
         error = old.start_tool("record", {"nonce": "no"}).error()
         self.assert_error(error, -32603, "shutting_down", "no")
         r = conn.exchange(self.request_bytes(INITIALIZE))
