@@ -1,8 +1,9 @@
 /* Accept negotiation.
  *
- * The specification asks clients to list both media types; many do not, and servers that answer 406 to them are a
- * known nuisance. So the lenient reading is the default: absence and wildcards mean what RFC 9110 says.
- * For each of the two types the most specific range that covers it decides (exact, then type/star, then star). */
+ * The specification asks clients to list both media types; many do not, and servers that answer 406
+ * to them are a known nuisance. So the lenient reading is the default: absence and wildcards mean
+ * what RFC 9110 says. For each of the two types the most specific range that covers it decides
+ * (exact, then type/star, then star). */
 #include "front/accept.h"
 
 #include "base/util.h"

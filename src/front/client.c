@@ -1,17 +1,20 @@
 /* Client connections, whatever is spoken on them.
  *
- * On a unix socket the first byte tells: JSON begins with a brace or a bracket, HTTP with a letter. Until then a
- * connection has no protocol object, so that one which only sits there costs next to nothing.
+ * On a unix socket the first byte tells: JSON begins with a brace or a bracket, HTTP with a letter.
+ * Until then a connection has no protocol object, so that one which only sits there costs next to
+ * nothing.
  *
- * Closing cuts a connection from everything at once (ops->on_close) and moves it to front->dead; its memory goes in
- * a task at the end of the turn, because the call that closed it may have come through it. */
+ * Closing cuts a connection from everything at once (ops->on_close) and moves it to front->dead;
+ * its memory goes in a task at the end of the turn, because the call that closed it may have come
+ * through it. */
 #include "base/util.h"
 #include "front/front_priv.h"
 #include "front/message.h"
 
 #include <stdlib.h>
 
-/* How long a client may take to read the last bytes of a connection that nobody looks after any more. */
+/* How long a client may take to read the last bytes of a connection that nobody looks after any
+ * more. */
 #define FLUSH_LINGER (30 * USEC_PER_SEC)
 
 /* Bytes that may precede the first one that tells: whitespace, or a byte order mark. */
@@ -37,7 +40,8 @@ static int looks_like_lines(struct slice in)
     return in.p[at] == '{' || in.p[at] == '[';
 }
 
-/* An HTTP client may send one empty line first, no more. Whoever sends that much whitespace speaks neither. */
+/* An HTTP client may send one empty line first, no more. Whoever sends that much whitespace speaks
+ * neither. */
 #define SNIFF_MAX 64
 
 static void choose(struct client *c)
@@ -213,7 +217,8 @@ size_t client_heap_pending(const struct client *c)
     uint64_t sent = stream_sent_total(c->stream);
     if (c->mapped_end <= sent)
         return pending;
-    size_t mapped = c->mapped_end - sent < c->mapped_n ? (size_t)(c->mapped_end - sent) : c->mapped_n;
+    size_t mapped =
+        c->mapped_end - sent < c->mapped_n ? (size_t)(c->mapped_end - sent) : c->mapped_n;
     return pending > mapped ? pending - mapped : 0;
 }
 

@@ -1,9 +1,9 @@
 /* Clients with one channel.
  *
- * The session is made when `initialize` comes and not before, so whoever only connects or only probes costs the core
- * nothing. Before it, ping is answered here, server/discover like a server that never heard of it, and every
- * other request is refused; nothing ever closes the connection. A failed `initialize` ends its session after the
- * turn, and the client may try again. */
+ * The session is made when `initialize` comes and not before, so whoever only connects or only
+ * probes costs the core nothing. Before it, ping is answered here, server/discover like a server
+ * that never heard of it, and every other request is refused; nothing ever closes the connection. A
+ * failed `initialize` ends its session after the turn, and the client may try again. */
 #include "front/duplex.h"
 #include "base/util.h"
 
@@ -54,7 +54,8 @@ void duplex_done(struct duplex *d)
     d->session = NULL;
 }
 
-/* ---- errors of our own ------------------------------------------------------------------------------- */
+/* ---- errors of our own
+ * ------------------------------------------------------------------------------- */
 
 static void send_text(struct duplex *d, struct buf *b)
 {
@@ -63,8 +64,8 @@ static void send_text(struct duplex *d, struct buf *b)
 }
 
 /* false: it went to ret_error. */
-static bool refuse(struct duplex *d, struct slice id, int code, enum reason reason, const char *message,
-                   struct buf *ret_error)
+static bool refuse(struct duplex *d, struct slice id, int code, enum reason reason,
+                   const char *message, struct buf *ret_error)
 {
     struct buf b = BUF_INIT;
     bool apart = ret_error && id.n == 0;
@@ -78,11 +79,13 @@ static bool refuse(struct duplex *d, struct slice id, int code, enum reason reas
 bool duplex_on_oversize(struct duplex *d, struct slice id, struct buf *ret_error)
 {
     char text[80];
-    snprintf(text, sizeof(text), "Message too large (limit %zu)", front_limits(d->front)->max_request_bytes);
+    snprintf(text, sizeof(text), "Message too large (limit %zu)",
+             front_limits(d->front)->max_request_bytes);
     return refuse(d, id, MCP_E_INVALID_REQUEST, REASON_TOO_LARGE, text, ret_error);
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------- */
+/* ---- messages
+ * ---------------------------------------------------------------------------------------- */
 
 static void initialize(struct duplex *d, struct payload *text, const struct rpc_msg *m)
 {
@@ -119,7 +122,8 @@ static void before_initialize(struct duplex *d, struct payload *text, const stru
     } else if (m->method == MCP_SERVER_DISCOVER) {
         refuse(d, id, MCP_E_METHOD_NOT_FOUND, REASON_NONE, "Method not found", NULL);
     } else {
-        refuse(d, id, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request: not initialized", NULL);
+        refuse(d, id, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request: not initialized",
+               NULL);
     }
 }
 
@@ -129,8 +133,8 @@ static void on_one(struct duplex *d, struct payload *text, const struct rpc_msg 
     if (!era.legacy) {
         if (m->kind == RPC_REQUEST)
             refuse(d, rpc_span(text->text, m->id), era.code,
-                   era.code == MCP_E_METHOD_NOT_FOUND ? REASON_NONE : REASON_BAD_REQUEST, era.message,
-                   NULL);
+                   era.code == MCP_E_METHOD_NOT_FOUND ? REASON_NONE : REASON_BAD_REQUEST,
+                   era.message, NULL);
         return;
     }
     if (d->session)
@@ -152,7 +156,8 @@ static bool on_batch(struct duplex *d, struct payload *text, struct buf *ret_err
         n++;
     if (n == 0 || n > l->max_batch)
         return refuse(d, none, MCP_E_INVALID_REQUEST, REASON_BATCH,
-                      n ? "Invalid Request: too many messages in a batch" : "Invalid Request: empty batch",
+                      n ? "Invalid Request: too many messages in a batch"
+                        : "Invalid Request: empty batch",
                       ret_error);
     for (size_t pos = 0; rpc_batch_next(text->text, &pos, &element);) {
         struct rpc_msg m;
@@ -177,8 +182,8 @@ bool duplex_on_message(struct duplex *d, struct payload *text, struct buf *ret_e
     if (e != RPC_OK && m.kind == RPC_NOTIFICATION)
         return true; /* never answered */
     if (e != RPC_OK)
-        return refuse(d, m.kind == RPC_REQUEST ? rpc_span(text->text, m.id) : none, MCP_E_INVALID_REQUEST,
-                      REASON_BAD_REQUEST, "Invalid Request", ret_error);
+        return refuse(d, m.kind == RPC_REQUEST ? rpc_span(text->text, m.id) : none,
+                      MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request", ret_error);
     if (m.kind == RPC_BATCH)
         return on_batch(d, text, ret_error);
     on_one(d, text, &m);

@@ -1,5 +1,6 @@
-/* A client that has one channel for everything for as long as it is there: a line connection, or an HTTP+SSE stream with
- * its POSTs. The rules before and around `initialize` are the same for both (protocol.md 2.8). */
+/* A client that has one channel for everything for as long as it is there: a line connection, or an
+ * HTTP+SSE stream with its POSTs. The rules before and around `initialize` are the same for both
+ * (protocol.md 2.8). */
 #ifndef FRONT_DUPLEX_H
 #define FRONT_DUPLEX_H
 
@@ -19,8 +20,9 @@ struct duplex {
 void duplex_init(struct duplex *d, struct front *f, enum session_transport transport,
                  const struct route *route, const char *principal, struct channel *channel);
 
-/* One message of the client, a batch included. Everything is answered on the channel, except when ret_error is given
- * and the message cannot be tied to an id: then the answer is appended there and false returned. */
+/* One message of the client, a batch included. Everything is answered on the channel, except when
+ * ret_error is given and the message cannot be tied to an id: then the answer is appended there and
+ * false returned. */
 bool duplex_on_message(struct duplex *d, struct payload *text, struct buf *ret_error);
 
 /* The message was thrown away for its size; id: what it had, or n == 0. As above. */

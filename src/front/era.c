@@ -1,8 +1,8 @@
 /* Eras.
  *
- * The body decides, message by message. A refusal must not look like an answer of a modern server: no code of
- * -32020 to -32022, and over HTTP a 4xx, since a 200 would tell a probing client that its era is served and a 5xx
- * that the server is broken (protocol.md 2.11, 10.1). */
+ * The body decides, message by message. A refusal must not look like an answer of a modern server:
+ * no code of -32020 to -32022, and over HTTP a 4xx, since a 200 would tell a probing client that
+ * its era is served and a 5xx that the server is broken (protocol.md 2.11, 10.1). */
 #include "front/era.h"
 
 static const char unsupported_version[] =
@@ -28,7 +28,8 @@ static bool claims_modern(struct slice text, const struct rpc_msg *m)
     return mcp_version_is_modern(slice_of(raw.p + 1, raw.n - 2));
 }
 
-struct era_verdict era_classify(enum header_version header, struct slice text, const struct rpc_msg *m)
+struct era_verdict era_classify(enum header_version header, struct slice text,
+                                const struct rpc_msg *m)
 {
     static const struct era_verdict legacy = {.legacy = true};
     bool initialize = m->kind == RPC_REQUEST && m->method == MCP_INITIALIZE;

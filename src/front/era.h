@@ -1,6 +1,7 @@
-/* To which era of the protocol a message of a client belongs (protocol.md 2.3), and what becomes of it. The one place
- * to change when requests of 2026-07-28 are served: today they are answered as a server answers that only knows
- * the older revisions, so that clients of both eras fall back to `initialize`. Pure. */
+/* To which era of the protocol a message of a client belongs (protocol.md 2.3), and what becomes of
+ * it. The one place to change when requests of 2026-07-28 are served: today they are answered as a
+ * server answers that only knows the older revisions, so that clients of both eras fall back to
+ * `initialize`. Pure. */
 #ifndef FRONT_ERA_H
 #define FRONT_ERA_H
 
@@ -24,6 +25,7 @@ struct era_verdict {
 };
 
 /* text: what m was parsed from. Line connections and HTTP+SSE pass HEADER_VERSION_ABSENT. */
-struct era_verdict era_classify(enum header_version header, struct slice text, const struct rpc_msg *m);
+struct era_verdict era_classify(enum header_version header, struct slice text,
+                                const struct rpc_msg *m);
 
 #endif

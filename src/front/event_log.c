@@ -1,9 +1,9 @@
 /* Event logs.
  *
- * Invariants: log->bytes is the sum over its events, owner->bytes over its logs, budget->bytes over all; the same
- * for mapped. budget->by_age holds the logs that have events, ordered by changed_at. A log out of use is never
- * empty. Sequence numbers grow by one and are never reused, kept or not, so that lost_seq tells a client's gap
- * apart from its end. */
+ * Invariants: log->bytes is the sum over its events, owner->bytes over its logs, budget->bytes over
+ * all; the same for mapped. budget->by_age holds the logs that have events, ordered by changed_at.
+ * A log out of use is never empty. Sequence numbers grow by one and are never reused, kept or not,
+ * so that lost_seq tells a client's gap apart from its end. */
 #include "front/event_log.h"
 
 #include "base/util.h"
@@ -40,7 +40,8 @@ bool event_budget_enabled(const struct event_budget *b)
            l->event_buffer_total_bytes && l->event_buffer_ttl;
 }
 
-struct event_log *event_log_new(struct event_owner *o, uint64_t serial, const char *name, usec_t now)
+struct event_log *event_log_new(struct event_owner *o, uint64_t serial, const char *name,
+                                usec_t now)
 {
     struct event_log *log = xcalloc(1, sizeof(*log));
     log->owner = o;
@@ -94,8 +95,7 @@ static void evict(struct event_log *log)
 static struct event_log *oldest_of_owner(struct event_owner *o)
 {
     struct event_log *log, *found = NULL;
-    LIST_FOREACH(log, &o->logs, owner_link)
-    {
+    LIST_FOREACH (log, &o->logs, owner_link) {
         if (!TAILQ_EMPTY(&log->events) && (!found || log->changed_at < found->changed_at))
             found = log;
     }
@@ -115,8 +115,8 @@ static void make_fit(struct event_log *log)
         evict(TAILQ_FIRST(&b->by_age));
 }
 
-uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer, const struct payload *p,
-                          const struct rpc_edits *edits)
+uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer,
+                          const struct payload *p, const struct rpc_edits *edits)
 {
     struct event_budget *b = log->owner->budget;
     struct kept_event *e = xcalloc(1, sizeof(*e));
@@ -146,8 +146,7 @@ uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer, con
 struct event_log *event_owner_find(const struct event_owner *o, uint64_t serial)
 {
     struct event_log *log;
-    LIST_FOREACH(log, &o->logs, owner_link)
-    {
+    LIST_FOREACH (log, &o->logs, owner_link) {
         if (log->serial == serial)
             return log;
     }
@@ -157,8 +156,7 @@ struct event_log *event_owner_find(const struct event_owner *o, uint64_t serial)
 const struct kept_event *event_log_after(const struct event_log *log, uint64_t seq)
 {
     const struct kept_event *e;
-    TAILQ_FOREACH(e, &log->events, link)
-    {
+    TAILQ_FOREACH (e, &log->events, link) {
         if (e->seq > seq)
             return e;
     }
@@ -196,7 +194,8 @@ usec_t event_budget_expire(struct event_budget *b, usec_t now)
     return next;
 }
 
-/* ---- event ids ------------------------------------------------------------------------------------ */
+/* ---- event ids
+ * ------------------------------------------------------------------------------------ */
 
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -211,8 +210,8 @@ char *event_stream_name(uint64_t serial, struct slice request_id)
     const unsigned char *in = (const unsigned char *)request_id.p;
     size_t left = request_id.n;
     while (left) {
-        unsigned v = (unsigned)in[0] << 16 | (left > 1 ? (unsigned)in[1] << 8 : 0) |
-                     (left > 2 ? in[2] : 0u);
+        unsigned v =
+            (unsigned)in[0] << 16 | (left > 1 ? (unsigned)in[1] << 8 : 0) | (left > 2 ? in[2] : 0u);
         size_t digits = left > 2 ? 4 : left + 1;
         for (size_t i = 0; i < digits; i++)
             *at++ = base64url[v >> (18 - 6 * i) & 63];
@@ -257,7 +256,8 @@ static bool decode_base64url(struct slice in, char *out, size_t cap, size_t *ret
     return n > 0;
 }
 
-/* A token that may stand as an id in an answer: the value came from outside and is not trusted to be ours. */
+/* A token that may stand as an id in an answer: the value came from outside and is not trusted to
+ * be ours. */
 static bool is_request_id(struct slice raw)
 {
     if (json_validate(raw, 1, NULL) != JSON_OK)

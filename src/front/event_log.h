@@ -1,7 +1,7 @@
-/* What was sent on event streams, kept for a while so that a client that lost its connection can read on
- * (Last-Event-ID; protocol.md 2.6). One log per stream, bounded four times: by events and bytes per stream, by
- * bytes per session, by bytes of all sessions together, and by age. What is over goes, oldest first. Pure:
- * the time is a parameter. */
+/* What was sent on event streams, kept for a while so that a client that lost its connection can
+ * read on (Last-Event-ID; protocol.md 2.6). One log per stream, bounded four times: by events and
+ * bytes per stream, by bytes per session, by bytes of all sessions together, and by age. What is
+ * over goes, oldest first. Pure: the time is a parameter. */
 #ifndef FRONT_EVENT_LOG_H
 #define FRONT_EVENT_LOG_H
 
@@ -62,18 +62,20 @@ void event_owner_done(struct event_owner *o);
 bool event_budget_enabled(const struct event_budget *b);
 
 /* A new log in use. name is copied. */
-struct event_log *event_log_new(struct event_owner *o, uint64_t serial, const char *name, usec_t now);
+struct event_log *event_log_new(struct event_owner *o, uint64_t serial, const char *name,
+                                usec_t now);
 void event_log_free(struct event_log *log);
 
-/* Appends and returns the sequence number of the event, 1 and up. The event counts as sent whether or not there
- * was room to keep it. */
-uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer, const struct payload *p,
-                          const struct rpc_edits *edits);
+/* Appends and returns the sequence number of the event, 1 and up. The event counts as sent whether
+ * or not there was room to keep it. */
+uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer,
+                          const struct payload *p, const struct rpc_edits *edits);
 
 /* The log that has this serial; NULL when there is none (any more). */
 struct event_log *event_owner_find(const struct event_owner *o, uint64_t serial);
 
-/* The first kept event after seq, and the one after `e`; NULL at the end. Valid until the log changes. */
+/* The first kept event after seq, and the one after `e`; NULL at the end. Valid until the log
+ * changes. */
 const struct kept_event *event_log_after(const struct event_log *log, uint64_t seq);
 const struct kept_event *event_log_next(const struct kept_event *e);
 
@@ -85,7 +87,8 @@ usec_t event_budget_expire(struct event_budget *b, usec_t now);
 
 /* ---- event ids: <stream>.<seq> ---- */
 
-/* What an id says. A stream is "g<serial>" (GET stream) or "p<serial>-<base64url of the raw request id>" (POST). */
+/* What an id says. A stream is "g<serial>" (GET stream) or "p<serial>-<base64url of the raw request
+ * id>" (POST). */
 struct event_id {
     bool is_post;
     uint64_t serial;
@@ -97,8 +100,8 @@ struct event_id {
 /* The name of a stream; the result is malloc'ed. request_id: raw token, n == 0 for a GET stream. */
 char *event_stream_name(uint64_t serial, struct slice request_id);
 
-/* Parses what a client sent as Last-Event-ID; false when it is none of ours. The request id was checked to be
- * a JSON string or integer, so that it can be written into an answer. */
+/* Parses what a client sent as Last-Event-ID; false when it is none of ours. The request id was
+ * checked to be a JSON string or integer, so that it can be written into an answer. */
 bool event_id_parse(struct slice text, struct event_id *ret);
 
 #endif

@@ -1,8 +1,8 @@
 /* The front as a whole: listeners, admission of connections, the planned stop.
  *
- * Every listener reaches either all routes (TCP, and unix sockets that the configuration names) or exactly one: the
- * socket of a server in the runtime directory, where file permissions are the access control, must not lead
- * to any other server. */
+ * Every listener reaches either all routes (TCP, and unix sockets that the configuration names) or
+ * exactly one: the socket of a server in the runtime directory, where file permissions are the
+ * access control, must not lead to any other server. */
 #include "front/front_priv.h"
 #include "front/http_session.h"
 #include "front/origin.h"
@@ -22,7 +22,8 @@
 /* How often front_finish looks whether everything was written. */
 #define FINISH_SPAN (10 * USEC_PER_MSEC)
 
-/* ---- admission --------------------------------------------------------------------------------------- */
+/* ---- admission
+ * --------------------------------------------------------------------------------------- */
 
 static void on_accept(void *arg, int fd, const struct peer *peer)
 {
@@ -54,15 +55,16 @@ const struct route *front_route(const struct front_listener *l, struct slice nam
     return r && l->route && r->server != l->route->server ? NULL : r;
 }
 
-/* ---- listeners --------------------------------------------------------------------------------------- */
+/* ---- listeners
+ * --------------------------------------------------------------------------------------- */
 
 static bool is_loopback_address(const char *address)
 {
     return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
 }
 
-/* On loopback the names that a browser may use for us are known, so Host is always checked there. Elsewhere the
- * operator must have said which names are ours. */
+/* On loopback the names that a browser may use for us are known, so Host is always checked there.
+ * Elsewhere the operator must have said which names are ours. */
 static bool must_check_host(const struct front *f, const struct front_listener *l)
 {
     if (l->is_unix)
@@ -71,7 +73,8 @@ static bool must_check_host(const struct front *f, const struct front_listener *
            !origin_is_default_list(&f->config->http.allowed_hosts);
 }
 
-static int open_listener(struct front *f, bool is_unix, const char *where, const struct route *route)
+static int open_listener(struct front *f, bool is_unix, const char *where,
+                         const struct route *route)
 {
     struct listen_options opt = {.max_conns = front_limits(f)->max_client_connections};
     struct front_listener *l = xcalloc(1, sizeof(*l)), *last;
@@ -139,7 +142,8 @@ static void close_listeners(struct front *f)
     }
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------- */
 
 static void expire_events(void *arg)
 {
@@ -259,8 +263,7 @@ void front_counts(const struct front *f, struct front_counts *ret)
 const char *front_address(const struct front *f, size_t i)
 {
     const struct front_listener *l;
-    LIST_FOREACH(l, &f->listeners, link)
-    {
+    LIST_FOREACH (l, &f->listeners, link) {
         if (i-- == 0)
             return listener_address(l->listener);
     }

@@ -1,5 +1,5 @@
-/* What the modules of the front share: the front itself, and the part of a connection that is the same whatever is
- * spoken on it. */
+/* What the modules of the front share: the front itself, and the part of a connection that is the
+ * same whatever is spoken on it. */
 #ifndef FRONT_FRONT_PRIV_H
 #define FRONT_FRONT_PRIV_H
 
@@ -35,7 +35,7 @@ struct front {
     struct loop *loop;
     struct env *env;
     struct proxy *proxy;
-    struct config *config; /* one reference */
+    struct config *config;                 /* one reference */
     LIST_HEAD(, front_listener) listeners; /* in opening order */
     LIST_HEAD(, client) clients;
     LIST_HEAD(, client) dead; /* closed in this turn; freed at its end */
@@ -64,7 +64,8 @@ static inline const struct config_limits *front_limits(const struct front *f)
 /* Arms the timer that ages kept events; call after something was kept. */
 void front_events_kept(struct front *f);
 
-/* The route that a name leads to on this listener; NULL when there is none or it is not reachable here. */
+/* The route that a name leads to on this listener; NULL when there is none or it is not reachable
+ * here. */
 const struct route *front_route(const struct front_listener *l, struct slice name);
 
 /* ---- connections ---- */
@@ -76,8 +77,8 @@ struct client_ops {
     void (*on_drain)(void *impl);
     void (*on_timer)(void *impl);
     void (*on_stop)(void *impl); /* front_stop_accepting */
-    /* The connection is gone, for whatever reason. Everything that points to it must be cut here; impl's memory may
-     * be freed in `free` only, since callers may still stand in it. */
+    /* The connection is gone, for whatever reason. Everything that points to it must be cut here;
+     * impl's memory may be freed in `free` only, since callers may still stand in it. */
     void (*on_close)(void *impl);
     void (*free)(void *impl);
 };
@@ -88,12 +89,12 @@ struct client {
     struct front *front;
     struct front_listener *listener;
     struct peer_group *peer;
-    struct stream *stream;      /* NULL once closed */
+    struct stream *stream;        /* NULL once closed */
     const struct client_ops *ops; /* NULL until the first byte told what is spoken */
     void *impl;
-    struct timer timer; /* belongs to ops; before that, the idle limit */
-    bool eof;           /* the client ended its side */
-    bool doomed;        /* closes at the end of this turn; nothing is written any more */
+    struct timer timer;  /* belongs to ops; before that, the idle limit */
+    bool eof;            /* the client ended its side */
+    bool doomed;         /* closes at the end of this turn; nothing is written any more */
     uint64_t mapped_end; /* stream total after the latest mapped run was queued */
     size_t mapped_n;     /* its length */
 };
@@ -110,7 +111,8 @@ void client_close_flushed(struct client *c);
 /* The task front->reap: frees what was closed. */
 void client_reap(void *front);
 
-/* Closes at the end of the turn: for use inside a delivery of the core, which may still hold pointers. */
+/* Closes at the end of the turn: for use inside a delivery of the core, which may still hold
+ * pointers. */
 void client_doom(struct client *c);
 
 static inline bool client_is_open(const struct client *c)

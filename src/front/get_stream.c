@@ -1,8 +1,9 @@
 /* GET streams of Streamable HTTP: where messages go that belong to no request.
  *
- * A session has at most one; the newest wins and the older one is ended. All of them number their events in one
- * sequence, kept in hs->get_log for the life of the session, so that a client can read on after any gap. While a
- * stream is open it is the session's push channel and the session does not expire. */
+ * A session has at most one; the newest wins and the older one is ended. All of them number their
+ * events in one sequence, kept in hs->get_log for the life of the session, so that a client can
+ * read on after any gap. While a stream is open it is the session's push channel and the session
+ * does not expire. */
 #include "base/util.h"
 #include "front/http_session.h"
 
@@ -13,7 +14,8 @@
 #define RETRY_AT_STOP (5 * USEC_PER_SEC)
 
 struct get_stream {
-    struct channel ch; /* one reference of hs->get, one of the session while it is the push channel */
+    struct channel
+        ch; /* one reference of hs->get, one of the session while it is the push channel */
     struct responder responder;
     struct http_session *hs; /* NULL once closed, as is h */
     struct http_conn *h;
@@ -79,7 +81,8 @@ static const struct channel_ops channel_ops = {
     .free = get_free,
 };
 
-/* Cuts the stream off from session and connection; the caller does with the connection what it wants. */
+/* Cuts the stream off from session and connection; the caller does with the connection what it
+ * wants. */
 static struct http_conn *leave(struct get_stream *gs)
 {
     struct http_session *hs = gs->hs;

@@ -1,25 +1,28 @@
 /* HTTP connections, reading side.
  *
- * HEAD -> BODY -> REPLY -> HEAD ... and LINGER at the end. A request is read whole before it is handed over, and
- * nothing of the next one is looked at before its response is complete, so pipelined requests cannot cross. While
- * a response is under way the input buffer fills up to its bound and then the kernel's; that is the back-pressure.
+ * HEAD -> BODY -> REPLY -> HEAD ... and LINGER at the end. A request is read whole before it is
+ * handed over, and nothing of the next one is looked at before its response is complete, so
+ * pipelined requests cannot cross. While a response is under way the input buffer fills up to its
+ * bound and then the kernel's; that is the back-pressure.
  *
- * One timer per connection, judged by state when it fires (on_timer): a head must be complete header_timeout after
- * its first byte; a body must keep body_min_rate over each body_rate_window; an idle connection goes after
- * idle_connection_timeout. The timer is left armed across requests and found to be early, which costs less than
- * moving it twice for each.
+ * One timer per connection, judged by state when it fires (on_timer): a head must be complete
+ * header_timeout after its first byte; a body must keep body_min_rate over each body_rate_window;
+ * an idle connection goes after idle_connection_timeout. The timer is left armed across requests
+ * and found to be early, which costs less than moving it twice for each.
  *
- * An idle connection owns this struct and nothing else: the request, the body and the buffers are gone. */
+ * An idle connection owns this struct and nothing else: the request, the body and the buffers are
+ * gone. */
 #include "base/util.h"
 #include "front/http_conn_priv.h"
 
 #include <stdlib.h>
 
-/* A closed connection may still receive what the client had under way; reading it keeps the kernel from answering
- * with a reset that would destroy the response on the client's side. */
+/* A closed connection may still receive what the client had under way; reading it keeps the kernel
+ * from answering with a reset that would destroy the response on the client's side. */
 #define LINGER_TIME (2 * USEC_PER_SEC)
 
-/* An oversize body is read on in search of its id up to this many times the limit (protocol.md 7.3). */
+/* An oversize body is read on in search of its id up to this many times the limit
+ * (protocol.md 7.3). */
 #define OVERSIZE_DRAIN 4
 
 static void run(struct http_conn *h);
@@ -55,7 +58,8 @@ static void drop_request(struct http_conn *h)
     }
 }
 
-/* ---- the end of a response, the end of the connection ------------------------------------------------ */
+/* ---- the end of a response, the end of the connection
+ * ------------------------------------------------ */
 
 static void begin_linger(struct http_conn *h)
 {
@@ -110,7 +114,8 @@ static void refuse_http1(struct http_conn *h, ssize_t error)
         refuse(h, http1_error_status(error), http1_error_text(error));
 }
 
-/* ---- heads ------------------------------------------------------------------------------------------- */
+/* ---- heads
+ * ------------------------------------------------------------------------------------------- */
 
 /* What a refused head says, now or after its body was read. */
 static void reply_refusal(struct http_conn *h)
@@ -141,7 +146,8 @@ static bool begin_body(struct http_conn *h, const struct http1_request *head)
     h->since_at = now_of(h);
     h->window_bytes = 0;
     if (h->req->refuse_status) {
-        /* Small bodies are read so that the connection can go on; nobody is asked to send one for nothing. */
+        /* Small bodies are read so that the connection can go on; nobody is asked to send one for
+         * nothing. */
         if (head->expect_continue || length > max) {
             h->keep_alive = false;
             reply_refusal(h);
@@ -225,7 +231,8 @@ static bool step_head(struct http_conn *h)
     return begin_body(h, &head) || h->state != HTTP_LINGER;
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------------ */
+/* ---- bodies
+ * ------------------------------------------------------------------------------------------ */
 
 struct body_blob {
     struct blob blob;
@@ -365,7 +372,8 @@ static bool step_body(struct http_conn *h)
     return true;
 }
 
-/* ---- driving ----------------------------------------------------------------------------------------- */
+/* ---- driving
+ * ----------------------------------------------------------------------------------------- */
 
 static bool step(struct http_conn *h)
 {

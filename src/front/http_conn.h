@@ -1,5 +1,6 @@
-/* One HTTP/1.1 connection of a client: requests come in strictly one after the other, each is answered before the
- * next one is looked at. This module reads requests and writes responses; what they mean is http_front's. */
+/* One HTTP/1.1 connection of a client: requests come in strictly one after the other, each is
+ * answered before the next one is looked at. This module reads requests and writes responses; what
+ * they mean is http_front's. */
 #ifndef FRONT_HTTP_CONN_H
 #define FRONT_HTTP_CONN_H
 
@@ -37,10 +38,11 @@ struct http_req {
     const struct route *route;
     struct accept accept;
     enum header_version header_version;
-    enum mcp_version version; /* what the header names, 2025-03-26 when it names none of the older ones */
-    bool json_body;       /* Content-Type is application/json */
-    bool encoded_body;    /* Content-Encoding other than identity */
-    bool bad_session_id;  /* no visible ASCII, too long */
+    enum mcp_version
+        version;       /* what the header names, 2025-03-26 when it names none of the older ones */
+    bool json_body;    /* Content-Type is application/json */
+    bool encoded_body; /* Content-Encoding other than identity */
+    bool bad_session_id;                    /* no visible ASCII, too long */
     struct slice session_id, last_event_id; /* p == NULL: absent; into text */
     struct slice query_session;
     /* The head alone decides: answer this when status is not 0. */
@@ -58,11 +60,12 @@ struct http_in {
     struct slice id;        /* ... but this is the raw id it had (n == 0: none was found) */
 };
 
-/* The entry to the meaning of requests (http_front.c). From the head, makes the request and finds out whether it
- * is refused already; malloc'ed. */
+/* The entry to the meaning of requests (http_front.c). From the head, makes the request and finds
+ * out whether it is refused already; malloc'ed. */
 struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head);
 
-/* The request is complete. It must be answered by one of the functions below, now or, with a responder, later. */
+/* The request is complete. It must be answered by one of the functions below, now or, with a
+ * responder, later. */
 void http_front_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in);
 
 struct client *http_conn_client(const struct http_conn *h);
@@ -78,8 +81,8 @@ void http_reply_message(struct http_conn *h, unsigned status, const struct paylo
                         const struct rpc_edits *edits, const struct http1_header *extra,
                         size_t extra_n);
 
-/* Answers with an error of our own (protocol.md 7). retry_after: 0 = no Retry-After field, else at least a second is
- * told. delivered may be NULL. */
+/* Answers with an error of our own (protocol.md 7). retry_after: 0 = no Retry-After field, else at
+ * least a second is told. delivered may be NULL. */
 struct http_error {
     unsigned status;
     int code;
@@ -98,12 +101,13 @@ void http_reply_error(struct http_conn *h, const struct http_error *e);
 void http_conn_attach(struct http_conn *h, struct responder *r);
 
 /* Begins an event stream, or a JSON text that is written in runs. */
-void http_stream_begin(struct http_conn *h, const char *content_type, const struct http1_header *extra,
-                       size_t extra_n);
+void http_stream_begin(struct http_conn *h, const char *content_type,
+                       const struct http1_header *extra, size_t extra_n);
 
 /* A run of the body, copied. */
 void http_stream_raw(struct http_conn *h, struct slice bytes);
-void http_stream_message(struct http_conn *h, const struct payload *p, const struct rpc_edits *edits);
+void http_stream_message(struct http_conn *h, const struct payload *p,
+                         const struct rpc_edits *edits);
 
 /* One event with a message. id.n == 0: no id; retry 0: no retry line. */
 void http_sse_message(struct http_conn *h, struct slice id, usec_t retry, const struct payload *p,

@@ -8,7 +8,8 @@ enum http_state {
     HTTP_HEAD,   /* between requests, or inside a head */
     HTTP_BODY,   /* reading a request's body */
     HTTP_REPLY,  /* the request was handed over; input waits */
-    HTTP_LINGER, /* everything was written and our side ended; input is thrown away until the client's ends */
+    HTTP_LINGER, /* everything was written and our side ended; input is thrown away until the
+                    client's ends */
 };
 
 /* What to do with the bytes of a body. */
@@ -37,7 +38,7 @@ struct http_conn {
     bool in_head;    /* the first byte of a head has come, the last has not */
     struct http1_scan scan;
     struct http1_body body;
-    usec_t since_at;       /* HEAD: when the head began, or the connection fell idle; BODY: this window */
+    usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
     uint64_t window_bytes; /* BODY: body bytes when this window began */
     uint64_t linger_sent;  /* LINGER: bytes sent when the timer was set */
     struct http_req *req;

@@ -1,12 +1,13 @@
-/* HTTP requests: the pipeline of checks of protocol.md 2.1 in its order (the first that fails answers), then the
- * method. Bodies of POST are http_post.c's. */
-#include "front/http_session.h"
+/* HTTP requests: the pipeline of checks of protocol.md 2.1 in its order (the first that fails
+ * answers), then the method. Bodies of POST are http_post.c's. */
 #include "base/util.h"
+#include "front/http_session.h"
 #include "front/origin.h"
 
 #include <stdlib.h>
 
-static void refuse(struct http_req *req, unsigned status, int code, enum reason reason, const char *text)
+static void refuse(struct http_req *req, unsigned status, int code, enum reason reason,
+                   const char *text)
 {
     if (req->refuse_status)
         return;
@@ -21,7 +22,8 @@ static void check_names(struct http_conn *h, struct http_req *req, const struct 
 {
     const struct client *c = http_conn_client(h);
     const struct config_http *cfg = &c->front->config->http;
-    if (c->listener->check_host && !(head->host.p && origin_host_allowed(&cfg->allowed_hosts, head->host)))
+    if (c->listener->check_host &&
+        !(head->host.p && origin_host_allowed(&cfg->allowed_hosts, head->host)))
         refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
     for (unsigned i = 0; i < head->headers.count; i++) {
         const struct http1_header *f = &head->headers.item[i];
@@ -31,7 +33,8 @@ static void check_names(struct http_conn *h, struct http_req *req, const struct 
 }
 
 /* Steps 4 and 7. */
-static void check_endpoint(struct http_conn *h, struct http_req *req, const struct http1_request *head)
+static void check_endpoint(struct http_conn *h, struct http_req *req,
+                           const struct http1_request *head)
 {
     struct slice server;
     bool ok = false;
@@ -63,8 +66,8 @@ static void check_endpoint(struct http_conn *h, struct http_req *req, const stru
 /* Fields that two readers could take differently when they stand twice. */
 static void check_single(struct http_req *req, const struct http1_headers *headers)
 {
-    static const char *const single[] = {"mcp-protocol-version", "mcp-method", "mcp-name",
-                                         "mcp-session-id",       "authorization", "last-event-id",
+    static const char *const single[] = {"mcp-protocol-version", "mcp-method",      "mcp-name",
+                                         "mcp-session-id",       "authorization",   "last-event-id",
                                          "content-type",         "content-encoding"};
     for (size_t i = 0; i < ARRAY_LEN(single); i++)
         if (http1_header_count(headers, single[i]) > 1)
@@ -73,7 +76,8 @@ static void check_single(struct http_req *req, const struct http1_headers *heade
 }
 
 /* Steps 8 and 9, and whether the client can read any answer of ours. */
-static void check_content(struct http_conn *h, struct http_req *req, const struct http1_headers *headers)
+static void check_content(struct http_conn *h, struct http_req *req,
+                          const struct http1_headers *headers)
 {
     bool strict = http_conn_client(h)->front->config->http.strict_accept;
     struct slice encoding = http1_header(headers, "content-encoding");
@@ -87,7 +91,8 @@ static void check_content(struct http_conn *h, struct http_req *req, const struc
         return;
     bool readable = req->accept.sse;
     if (req->method == HTTP1_POST)
-        readable = strict ? req->accept.json && req->accept.sse : req->accept.json || req->accept.sse;
+        readable =
+            strict ? req->accept.json && req->accept.sse : req->accept.json || req->accept.sse;
     if (!readable)
         refuse(req, 406, MCP_E_INVALID_REQUEST, REASON_NONE,
                req->method == HTTP1_POST
@@ -144,17 +149,17 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
 
 static void reply_bad_request(struct http_conn *h, enum reason reason, const char *message)
 {
-    http_reply_error(h, &(struct http_error){.status = 400,
-                                             .code = MCP_E_INVALID_REQUEST,
-                                             .reason = reason,
-                                             .message = message});
+    http_reply_error(
+        h, &(struct http_error){
+               .status = 400, .code = MCP_E_INVALID_REQUEST, .reason = reason, .message = message});
 }
 
 /* The session that a GET or DELETE names; NULL when the answer was given. */
 static struct http_session *require_session(struct http_conn *h, const struct http_req *req)
 {
     const struct client *c = http_conn_client(h);
-    if (req->header_version == HEADER_VERSION_MODERN || req->header_version == HEADER_VERSION_UNKNOWN) {
+    if (req->header_version == HEADER_VERSION_MODERN ||
+        req->header_version == HEADER_VERSION_UNKNOWN) {
         reply_bad_request(h, REASON_BAD_REQUEST, "Bad Request: Unsupported protocol version");
         return NULL;
     }
@@ -163,7 +168,8 @@ static struct http_session *require_session(struct http_conn *h, const struct ht
         return NULL;
     }
     if (!req->session_id.p) {
-        reply_bad_request(h, REASON_SESSION_REQUIRED, "Bad Request: Mcp-Session-Id header is required");
+        reply_bad_request(h, REASON_SESSION_REQUIRED,
+                          "Bad Request: Mcp-Session-Id header is required");
         return NULL;
     }
     struct http_session *hs =

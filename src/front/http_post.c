@@ -1,9 +1,10 @@
-/* POST on an MCP endpoint: from the body to the session (protocol.md 2.1 steps 9 to 13, 1.8, 7.1 to 7.3).
+/* POST on an MCP endpoint: from the body to the session (protocol.md 2.1 steps 9 to 13, 1.8, 7.1
+ * to 7.3).
  *
- * The status discipline: a client that holds a live session gets 200, 202 or 404, because several of the deployed
- * clients tear everything down on anything else. So a request whose id can be read is refused in a 200, and
- * a notification or an answer is always accepted. Only a body that cannot be tied to any id gets a 4xx, and
- * whoever has no session yet. */
+ * The status discipline: a client that holds a live session gets 200, 202 or 404, because several
+ * of the deployed clients tear everything down on anything else. So a request whose id can be read
+ * is refused in a 200, and a notification or an answer is always accepted. Only a body that cannot
+ * be tied to any id gets a 4xx, and whoever has no session yet. */
 #include "base/util.h"
 #include "front/http_session.h"
 
@@ -21,14 +22,12 @@ struct post {
     struct rpc_msg m;
 };
 
-static void reply_error(const struct post *p, unsigned status, int code, enum reason reason, struct slice id,
-                        const char *message)
+static void reply_error(const struct post *p, unsigned status, int code, enum reason reason,
+                        struct slice id, const char *message)
 {
-    http_reply_error(p->h, &(struct http_error){.status = status,
-                                                .code = code,
-                                                .reason = reason,
-                                                .id = id,
-                                                .message = message});
+    http_reply_error(
+        p->h, &(struct http_error){
+                  .status = status, .code = code, .reason = reason, .id = id, .message = message});
 }
 
 static void reply_accepted(const struct post *p)
@@ -41,16 +40,19 @@ static struct slice id_of(const struct post *p)
     return p->m.kind == RPC_REQUEST ? rpc_span(p->body.text, p->m.id) : slice_of(NULL, 0);
 }
 
-/* Refuses the message in the way that its sender can take. status: for those without a live session. */
+/* Refuses the message in the way that its sender can take. status: for those without a live
+ * session. */
 static void refuse_message(const struct post *p, unsigned status, int code, enum reason reason,
                            const char *message)
 {
     bool is_request = p->m.kind == RPC_REQUEST && p->m.id.n;
-    bool is_known = p->m.kind == RPC_NOTIFICATION || p->m.kind == RPC_RESULT || p->m.kind == RPC_ERROR;
+    bool is_known =
+        p->m.kind == RPC_NOTIFICATION || p->m.kind == RPC_RESULT || p->m.kind == RPC_ERROR;
     if (p->hs && is_request) {
         reply_error(p, 200, code, reason, id_of(p), message);
     } else if (p->hs && is_known) {
-        log_debug(LOG_CTX(.session = session_handle(p->hs->session)), "message dropped: %s", message);
+        log_debug(LOG_CTX(.session = session_handle(p->hs->session)), "message dropped: %s",
+                  message);
         reply_accepted(p);
     } else {
         reply_error(p, status, code, reason, id_of(p), message);
@@ -93,12 +95,14 @@ static bool parse(struct post *p)
 static void refuse_oversize(const struct post *p, struct slice id)
 {
     char text[80];
-    snprintf(text, sizeof(text), "Message too large (limit %zu)", front_limits(p->front)->max_request_bytes);
+    snprintf(text, sizeof(text), "Message too large (limit %zu)",
+             front_limits(p->front)->max_request_bytes);
     bool legacy = p->req->header_version != HEADER_VERSION_MODERN;
     reply_error(p, id.n && legacy ? 200 : 413, MCP_E_INVALID_REQUEST, REASON_TOO_LARGE, id, text);
 }
 
-/* A Content-Encoding that we do not undo: often the body is plain JSON all the same, and then its id counts. */
+/* A Content-Encoding that we do not undo: often the body is plain JSON all the same, and then its
+ * id counts. */
 static void refuse_encoding(struct post *p)
 {
     if (rpc_parse(p->body.text, front_limits(p->front)->json_depth, &p->m, NULL) != RPC_OK)
@@ -107,7 +111,8 @@ static void refuse_encoding(struct post *p)
                    "Unsupported Media Type: Content-Encoding must be identity");
 }
 
-/* ---- initialize -------------------------------------------------------------------------------------- */
+/* ---- initialize
+ * -------------------------------------------------------------------------------------- */
 
 static void initialize(struct post *p)
 {
@@ -117,15 +122,16 @@ static void initialize(struct post *p)
     int r = http_session_new(p->front, route, c->peer->principal, &hs);
     if (r < 0) {
         bool stopping = r == -ESHUTDOWN;
-        http_reply_error(p->h, &(struct http_error){
-                                   .status = 503,
-                                   .code = MCP_E_INTERNAL,
-                                   .reason = stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
-                                   .id = id_of(p),
-                                   .server = *route->name ? route->name : NULL,
-                                   .delivered = "no",
-                                   .message = stopping ? "mcpool is shutting down" : "Too many sessions",
-                                   .retry_after = USEC_PER_SEC});
+        http_reply_error(p->h,
+                         &(struct http_error){
+                             .status = 503,
+                             .code = MCP_E_INTERNAL,
+                             .reason = stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
+                             .id = id_of(p),
+                             .server = *route->name ? route->name : NULL,
+                             .delivered = "no",
+                             .message = stopping ? "mcpool is shutting down" : "Too many sessions",
+                             .retry_after = USEC_PER_SEC});
         return;
     }
     struct post_options opt = {.accept = p->req->accept, .initialize = true};
@@ -134,7 +140,8 @@ static void initialize(struct post *p)
     post_stream_started(ps);
 }
 
-/* ---- messages of a session --------------------------------------------------------------------------- */
+/* ---- messages of a session
+ * --------------------------------------------------------------------------- */
 
 /* Messages that found no stream for a while leave on this one. */
 static void flush_waiting(struct http_session *hs, struct post_stream *ps, struct accept accept)
@@ -152,7 +159,8 @@ static void submit_request(struct post *p)
     post_stream_started(ps);
 }
 
-/* Whether every element may stand in a batch. *ret_requests: how many answers it needs; ret_id: the first one's id. */
+/* Whether every element may stand in a batch. *ret_requests: how many answers it needs; ret_id: the
+ * first one's id. */
 static bool check_batch(const struct post *p, unsigned *ret_requests, struct slice *ret_id)
 {
     const struct config_limits *l = front_limits(p->front);
@@ -181,8 +189,9 @@ static void submit_batch(struct post *p)
     size_t pos = 0;
     if (session_version(s) != MCP_2025_03_26 || !check_batch(p, &requests, &first)) {
         reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BATCH, slice_of(NULL, 0),
-                    session_version(s) != MCP_2025_03_26 ? "Invalid Request: batches are not supported"
-                                                         : "Invalid Request: malformed batch");
+                    session_version(s) != MCP_2025_03_26
+                        ? "Invalid Request: batches are not supported"
+                        : "Invalid Request: malformed batch");
         return;
     }
     if (requests) {
@@ -257,7 +266,8 @@ static void dispatch(struct post *p)
     case RPC_INVALID:
         break; /* rpc_parse succeeded */
     }
-    reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, slice_of(NULL, 0), "Invalid Request");
+    reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, slice_of(NULL, 0),
+                "Invalid Request");
 }
 
 void http_post_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in)

@@ -1,7 +1,9 @@
-/* HTTP connections, writing side: heads, whole bodies, and bodies in pieces (event streams). Everything is queued on
- * the stream, which sends it at the end of the turn; a message of more than MESSAGE_COPY_MAX goes by reference.
+/* HTTP connections, writing side: heads, whole bodies, and bodies in pieces (event streams).
+ * Everything is queued on the stream, which sends it at the end of the turn; a message of more than
+ * MESSAGE_COPY_MAX goes by reference.
  *
- * There are no CORS fields and nothing that names the program: a browser page has no business here. */
+ * There are no CORS fields and nothing that names the program: a browser page has no business here.
+ */
 #include "base/util.h"
 #include "front/http_conn_priv.h"
 #include "front/message.h"
@@ -43,7 +45,8 @@ static void write_head(struct http_conn *h, unsigned status, const char *content
         conn = HTTP1_CONN_KEEP_ALIVE;
     buf_reset(&f->head);
     if (http1_write_response_head(&f->head, status, fields, n, framing, length, conn) != HTTP1_OK) {
-        /* Only our own values stand here, so this is a bug of ours; the client gets a status at least. */
+        /* Only our own values stand here, so this is a bug of ours; the client gets a status at
+         * least. */
         h->keep_alive = false;
         http1_write_response_head(&f->head, 500, NULL, 0, HTTP1_BODY_LENGTH, 0, HTTP1_CONN_CLOSE);
     }
@@ -63,7 +66,8 @@ void http_reply(struct http_conn *h, unsigned status, const char *content_type, 
 }
 
 void http_reply_message(struct http_conn *h, unsigned status, const struct payload *p,
-                        const struct rpc_edits *edits, const struct http1_header *extra, size_t extra_n)
+                        const struct rpc_edits *edits, const struct http1_header *extra,
+                        size_t extra_n)
 {
     struct front *f = front_of(h);
     if (!client_is_open(h->conn))
@@ -97,20 +101,21 @@ void http_reply_error(struct http_conn *h, const struct http_error *e)
     buf_done(&body);
 }
 
-/* ---- responses in pieces ----------------------------------------------------------------------------- */
+/* ---- responses in pieces
+ * ----------------------------------------------------------------------------- */
 
 void http_conn_attach(struct http_conn *h, struct responder *r)
 {
     h->responder = r;
 }
 
-void http_stream_begin(struct http_conn *h, const char *content_type, const struct http1_header *extra,
-                       size_t extra_n)
+void http_stream_begin(struct http_conn *h, const char *content_type,
+                       const struct http1_header *extra, size_t extra_n)
 {
     h->chunked = !h->http10;
     h->streaming = true;
-    write_head(h, 200, content_type, extra, extra_n, h->chunked ? HTTP1_BODY_CHUNKED : HTTP1_BODY_CLOSE,
-               0);
+    write_head(h, 200, content_type, extra, extra_n,
+               h->chunked ? HTTP1_BODY_CHUNKED : HTTP1_BODY_CLOSE, 0);
     write_buf(h, &front_of(h)->head);
 }
 
@@ -145,7 +150,8 @@ static void write_big(struct http_conn *h, struct slice before, const struct pay
     write_buf(h, b);
 }
 
-void http_stream_message(struct http_conn *h, const struct payload *p, const struct rpc_edits *edits)
+void http_stream_message(struct http_conn *h, const struct payload *p,
+                         const struct rpc_edits *edits)
 {
     if (client_is_open(h->conn))
         write_big(h, slice_of(NULL, 0), p, edits, slice_of(NULL, 0));

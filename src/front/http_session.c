@@ -1,7 +1,8 @@
 /* Sessions of Streamable HTTP, front side.
  *
- * Owned by the core's session: on_end is the end of it. Streams point here and are cut off in on_end; calls may still
- * hold a POST stream's channel afterwards, which then has no session any more. */
+ * Owned by the core's session: on_end is the end of it. Streams point here and are cut off in
+ * on_end; calls may still hold a POST stream's channel afterwards, which then has no session any
+ * more. */
 #include "front/http_session.h"
 #include "base/util.h"
 
@@ -76,10 +77,12 @@ void http_session_end_later(struct http_session *hs)
 
 bool http_session_has_ids(const struct http_session *hs)
 {
-    return session_version(hs->session) >= MCP_2025_03_26 && event_budget_enabled(hs->events.budget);
+    return session_version(hs->session) >= MCP_2025_03_26 &&
+           event_budget_enabled(hs->events.budget);
 }
 
-/* ---- the pulse --------------------------------------------------------------------------------------- */
+/* ---- the pulse
+ * --------------------------------------------------------------------------------------- */
 
 /* A client that took nothing for this many keep-alive intervals is taken for dead. */
 #define STUCK_BEATS 4

@@ -1,5 +1,5 @@
-/* What the front keeps for a session of Streamable HTTP: its open streams, and the events that a client may still ask
- * for. Hangs on the core's session as front data. */
+/* What the front keeps for a session of Streamable HTTP: its open streams, and the events that a
+ * client may still ask for. Hangs on the core's session as front data. */
 #ifndef FRONT_HTTP_SESSION_H
 #define FRONT_HTTP_SESSION_H
 
@@ -7,7 +7,8 @@
 #include "proxy/call.h"
 #include "proxy/session.h"
 
-/* Every front data begins with this, so that an id of one transport presented on another is told apart. */
+/* Every front data begins with this, so that an id of one transport presented on another is told
+ * apart. */
 struct front_data {
     enum session_transport transport;
 };
@@ -16,16 +17,17 @@ struct post_stream;
 struct get_stream;
 
 struct http_session {
-    struct front_data head; /* SESSION_HTTP */
+    struct front_data head;        /* SESSION_HTTP */
     LIST_ENTRY(http_session) link; /* front->http_sessions */
     struct front *front;
     struct session *session;
     struct event_owner events;
     LIST_HEAD(, post_stream) posts; /* whose last answer was not delivered yet */
-    struct get_stream *get;       /* the open GET stream; NULL: none */
-    uint64_t streams;             /* serial of the newest stream */
-    struct event_log *get_log;    /* all GET streams of a session number their events in one sequence */
-    struct task end;              /* ends the session after this turn */
+    struct get_stream *get;         /* the open GET stream; NULL: none */
+    uint64_t streams;               /* serial of the newest stream */
+    struct event_log
+        *get_log;    /* all GET streams of a session number their events in one sequence */
+    struct task end; /* ends the session after this turn */
 };
 
 /* A new session waiting for its initialize; the errors of session_new. */
@@ -51,8 +53,8 @@ struct post_options {
     bool ends_session; /* the session lives for this POST only */
 };
 
-/* A stream for requests that arrive on h. requests: how many answers there will be. first_id: raw id of the first one.
- * One reference, to be dropped by post_stream_started. */
+/* A stream for requests that arrive on h. requests: how many answers there will be. first_id: raw
+ * id of the first one. One reference, to be dropped by post_stream_started. */
 struct post_stream *post_stream_new(struct http_session *hs, struct http_conn *h,
                                     const struct post_options *opt, unsigned requests,
                                     struct slice first_id);
@@ -72,7 +74,8 @@ void post_streams_end(struct http_session *hs);
 
 /* ---- GET streams ---- */
 
-/* Opens a GET stream on h, closing an older one. resume: what the client sent as Last-Event-ID; NULL: nothing. */
+/* Opens a GET stream on h, closing an older one. resume: what the client sent as Last-Event-ID;
+ * NULL: nothing. */
 void get_stream_open(struct http_session *hs, struct http_conn *h, const struct event_id *resume);
 
 /* Ends the open GET stream, if any. */
@@ -80,7 +83,8 @@ void get_stream_end(struct http_session *hs);
 
 /* ---- the pulse of an event stream ---- */
 
-/* Keeps a stream alive with comments while it is silent, and notices a client that stopped reading. */
+/* Keeps a stream alive with comments while it is silent, and notices a client that stopped reading.
+ */
 struct pulse {
     struct timer timer; /* its function calls pulse_beat */
     uint64_t queued;    /* totals at the last beat */
@@ -92,12 +96,14 @@ struct pulse {
 void pulse_start(struct front *f, struct pulse *p);
 void pulse_stop(struct front *f, struct pulse *p);
 
-/* Writes a comment unless something else was written since the last beat, and goes on. A client that read nothing
- * for several beats while output waited is closed. */
+/* Writes a comment unless something else was written since the last beat, and goes on. A client
+ * that read nothing for several beats while output waited is closed. */
 void pulse_beat(struct pulse *p, struct http_conn *h);
 
-/* Answers a GET for a POST stream that has finished (its log may be left) or is not known any more. */
-void post_stream_replay(struct http_session *hs, struct http_conn *h, const struct event_id *resume);
+/* Answers a GET for a POST stream that has finished (its log may be left) or is not known any more.
+ */
+void post_stream_replay(struct http_session *hs, struct http_conn *h,
+                        const struct event_id *resume);
 
 /* The fields of an event stream's head. */
 #define EVENT_STREAM_FIELDS 2

@@ -1,8 +1,10 @@
-/* Newline-delimited JSON-RPC on unix sockets: stdio framing, one client per connection (protocol.md 2.8).
+/* Newline-delimited JSON-RPC on unix sockets: stdio framing, one client per connection
+ * (protocol.md 2.8).
  *
- * The connection is the channel, so a client that goes takes its calls with it; one that only ends its side (printf | nc)
- * still gets what it asked for, up to drain_timeout. Above OUTPUT_HIGH of unread output nothing more is read from the
- * client: it can neither fill memory nor hold up anyone else. */
+ * The connection is the channel, so a client that goes takes its calls with it; one that only ends
+ * its side (printf | nc) still gets what it asked for, up to drain_timeout. Above OUTPUT_HIGH of
+ * unread output nothing more is read from the client: it can neither fill memory nor hold up anyone
+ * else. */
 #include "base/util.h"
 #include "front/duplex.h"
 #include "front/message.h"
@@ -30,9 +32,11 @@ static void line_free(struct channel *ch)
     free(container_of(ch, struct line_client, ch));
 }
 
-/* ---- output ------------------------------------------------------------------------------------------ */
+/* ---- output
+ * ------------------------------------------------------------------------------------------ */
 
-static void write_line(struct line_client *lc, const struct payload *text, const struct rpc_edits *edits)
+static void write_line(struct line_client *lc, const struct payload *text,
+                       const struct rpc_edits *edits)
 {
     static const struct rpc_edits none;
     struct client *c = lc->c;
@@ -98,7 +102,8 @@ static const struct channel_ops channel_ops = {
     .free = line_free,
 };
 
-/* ---- input ------------------------------------------------------------------------------------------- */
+/* ---- input
+ * ------------------------------------------------------------------------------------------- */
 
 /* One whole line. */
 static void line_front_on_message(struct line_client *lc, struct slice line)
@@ -161,7 +166,8 @@ static void on_input(void *impl)
     }
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
+/* ---- the end
+ * ----------------------------------------------------------------------------------------- */
 
 static void check_end(void *arg)
 {
@@ -241,7 +247,8 @@ void line_conn_start(struct client *c)
     struct line_client *lc = xcalloc(1, sizeof(*lc));
     lc->ch = (struct channel){.ops = &channel_ops, .refs = 1};
     lc->c = c;
-    duplex_init(&lc->duplex, c->front, SESSION_LINE, c->listener->route, c->peer->principal, &lc->ch);
+    duplex_init(&lc->duplex, c->front, SESSION_LINE, c->listener->route, c->peer->principal,
+                &lc->ch);
     line_reader_init(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
     task_init(&lc->check_end, check_end, lc);
     c->ops = &line_ops;

@@ -1,5 +1,6 @@
-/* Texts with replacements. A small message is made whole once and copied; a big one is never copied: its runs
- * between the replacements go out by reference to the blob that holds them, which may be a mapped file. */
+/* Texts with replacements. A small message is made whole once and copied; a big one is never
+ * copied: its runs between the replacements go out by reference to the blob that holds them, which
+ * may be a mapped file. */
 #include "front/message.h"
 
 #include "base/util.h"
@@ -11,7 +12,8 @@ size_t message_len(const struct payload *p, const struct rpc_edits *edits)
     return edits ? rpc_edited_len(p->text.n, edits) : p->text.n;
 }
 
-static void walk_original(const struct payload *p, size_t from, size_t to, message_run fn, void *arg)
+static void walk_original(const struct payload *p, size_t from, size_t to, message_run fn,
+                          void *arg)
 {
     if (to <= from)
         return;
@@ -44,7 +46,8 @@ static void hold_copy(struct message *m, const struct payload *p, const struct r
     buf_done(&b);
 }
 
-static void hold_reference(struct message *m, const struct payload *p, const struct rpc_edits *edits)
+static void hold_reference(struct message *m, const struct payload *p,
+                           const struct rpc_edits *edits)
 {
     m->text = *p;
     blob_ref(m->text.owner);

@@ -17,17 +17,18 @@ static inline bool payload_is_mapped(const struct payload *p)
 /* edits may be NULL: none. */
 size_t message_len(const struct payload *p, const struct rpc_edits *edits);
 
-/* Walks the edited text as runs of bytes, in order. by_ref tells that the run lies in p->owner at offset `off` of
- * the blob; otherwise `run` is borrowed for the call only. */
+/* Walks the edited text as runs of bytes, in order. by_ref tells that the run lies in p->owner at
+ * offset `off` of the blob; otherwise `run` is borrowed for the call only. */
 typedef void (*message_run)(void *arg, struct slice run, bool by_ref, size_t off);
-void message_walk(const struct payload *p, const struct rpc_edits *edits, message_run fn, void *arg);
+void message_walk(const struct payload *p, const struct rpc_edits *edits, message_run fn,
+                  void *arg);
 
 /* A message that is kept: either a copy of the edited text or a reference with its edits. */
 struct message {
     struct payload text; /* text.owner is held by the message */
     struct rpc_edits edits;
-    char *with; /* bytes of the edits, one block */
-    size_t heap; /* memory that keeping it costs; nothing for mapped bytes */
+    char *with;    /* bytes of the edits, one block */
+    size_t heap;   /* memory that keeping it costs; nothing for mapped bytes */
     size_t mapped; /* bytes of a mapped file that it keeps alive */
 };
 

@@ -1,8 +1,8 @@
 /* Host and Origin allow-lists.
  *
- * Everything here is whole-string comparison after the value was taken apart strictly; there is no suffix or
- * prefix matching anywhere, so that neither localhost.attacker.test nor 127.0.0.1.nip.io can pass. Values
- * that cannot be taken apart are refused: a list closes by default. */
+ * Everything here is whole-string comparison after the value was taken apart strictly; there is no
+ * suffix or prefix matching anywhere, so that neither localhost.attacker.test nor 127.0.0.1.nip.io
+ * can pass. Values that cannot be taken apart are refused: a list closes by default. */
 #include "front/origin.h"
 
 #include "base/util.h"

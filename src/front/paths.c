@@ -1,5 +1,5 @@
-/* Request paths. A server's name has the alphabet that the configuration enforces; anything else after the prefix,
- * a trailing slash included, is an unknown path. */
+/* Request paths. A server's name has the alphabet that the configuration enforces; anything else
+ * after the prefix, a trailing slash included, is an unknown path. */
 #include "front/paths.h"
 
 #include "base/util.h"

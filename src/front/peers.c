@@ -1,5 +1,6 @@
-/* Peers. The key is the address without the port, so that one client host is one peer however many connections it
- * opens, and the user id on unix sockets, where SO_PEERCRED makes it a trustworthy identity. */
+/* Peers. The key is the address without the port, so that one client host is one peer however many
+ * connections it opens, and the user id on unix sockets, where SO_PEERCRED makes it a trustworthy
+ * identity. */
 #include "front/peers.h"
 
 #include "base/util.h"

@@ -5,9 +5,10 @@
  *      ├─ notification, ask, keep-alive interval over ──► event stream ──last answer──► ended
  *      └─ batch of a client that reads JSON only ───────► JSON array ───last answer──► ended
  *
- * Nothing is written before it must be, so that a failure keeps its status and a quick answer is one plain response.
- * Each call of the POST holds a reference; the connection may go before the answers come. That is no
- * cancellation: once the client holds event ids the stream goes on into its log and can be resumed on a GET. */
+ * Nothing is written before it must be, so that a failure keeps its status and a quick answer is
+ * one plain response. Each call of the POST holds a reference; the connection may go before the
+ * answers come. That is no cancellation: once the client holds event ids the stream goes on into
+ * its log and can be resumed on a GET. */
 #include "base/util.h"
 #include "front/http_session.h"
 
@@ -26,8 +27,8 @@ struct post_stream {
     struct channel ch;
     struct responder responder;
     struct front *front;
-    struct http_session *hs; /* NULL once ended */
-    struct http_conn *h;     /* NULL: nobody reads at the moment, or any more */
+    struct http_session *hs;      /* NULL once ended */
+    struct http_conn *h;          /* NULL: nobody reads at the moment, or any more */
     LIST_ENTRY(post_stream) link; /* hs->posts */
     struct post_options opt;
     enum post_state state;
@@ -71,7 +72,8 @@ struct channel *post_stream_channel(struct post_stream *ps)
 
 void post_stream_started(struct post_stream *ps)
 {
-    /* The outcome of initialize may still be a status of its own, so it is never turned into an event stream early. */
+    /* The outcome of initialize may still be a status of its own, so it is never turned into an
+     * event stream early. */
     if (ps->state == POST_HELD && ps->opt.accept.sse && !ps->opt.initialize)
         pulse_start(ps->front, &ps->pulse);
     channel_unref(&ps->ch);
@@ -98,7 +100,8 @@ static struct http_conn *leave(struct post_stream *ps)
     return h;
 }
 
-/* ---- event stream ------------------------------------------------------------------------------------ */
+/* ---- event stream
+ * ------------------------------------------------------------------------------------ */
 
 static usec_t retry_once(struct post_stream *ps)
 {
@@ -166,9 +169,11 @@ static void on_pulse(void *arg)
     pulse_beat(&ps->pulse, ps->h);
 }
 
-/* ---- answers ----------------------------------------------------------------------------------------- */
+/* ---- answers
+ * ----------------------------------------------------------------------------------------- */
 
-/* Reasons for which initialize fails because of us or the server, not because of what the client sent. */
+/* Reasons for which initialize fails because of us or the server, not because of what the client
+ * sent. */
 static unsigned status_of_failure(enum reason why)
 {
     switch (why) {
@@ -205,7 +210,8 @@ static void reply_failed_initialize(struct http_conn *h, const struct call *call
     usec_t after = (call_retry_after(call) + USEC_PER_SEC - 1) / USEC_PER_SEC;
     int n = snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)(after ? after : 1));
     struct http1_header retry = {SLICE("Retry-After"), slice_of(seconds, (size_t)n)};
-    unsigned status = call_outcome(call) == CALL_FAILED ? status_of_failure(call_reason(call)) : 200;
+    unsigned status =
+        call_outcome(call) == CALL_FAILED ? status_of_failure(call_reason(call)) : 200;
     http_reply_message(h, status, text, edits, &retry, status == 503);
 }
 
@@ -238,7 +244,8 @@ static int answer_initialize(struct post_stream *ps, struct call *call, const st
     return 0;
 }
 
-static int write_element(struct post_stream *ps, const struct payload *text, const struct rpc_edits *edits)
+static int write_element(struct post_stream *ps, const struct payload *text,
+                         const struct rpc_edits *edits)
 {
     struct client *c = ps->h ? http_conn_client(ps->h) : NULL;
     if (!c || !client_is_open(c))
@@ -339,7 +346,8 @@ static void post_silent_end(struct channel *ch, struct call *call)
 static bool post_can_ask(const struct channel *ch)
 {
     const struct post_stream *ps = container_of((struct channel *)ch, struct post_stream, ch);
-    if (ps->state == POST_ENDED || ps->state == POST_ARRAY || !ps->opt.accept.sse || ps->opt.initialize)
+    if (ps->state == POST_ENDED || ps->state == POST_ARRAY || !ps->opt.accept.sse ||
+        ps->opt.initialize)
         return false;
     return ps->h != NULL || ps->log != NULL;
 }
@@ -359,7 +367,8 @@ static const struct channel_ops channel_ops = {
     .free = post_free,
 };
 
-/* ---- the connection, the session --------------------------------------------------------------------- */
+/* ---- the connection, the session
+ * --------------------------------------------------------------------- */
 
 static void on_gone(struct responder *r)
 {
@@ -375,8 +384,7 @@ static const struct responder_ops responder_ops = {.on_gone = on_gone};
 struct post_stream *post_stream_find(const struct http_session *hs, uint64_t serial)
 {
     struct post_stream *ps;
-    LIST_FOREACH(ps, &hs->posts, link)
-    {
+    LIST_FOREACH (ps, &hs->posts, link) {
         if (ps->log && ps->log->serial == serial)
             return ps;
     }

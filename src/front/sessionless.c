@@ -1,11 +1,11 @@
-/* Requests without a session, where `http.sessionless` allows them: tools that POST a single request and never
- * initialise (protocol.md 2.6).
+/* Requests without a session, where `http.sessionless` allows them: tools that POST a single
+ * request and never initialise (protocol.md 2.6).
  *
- * The POST gets a session of its own that nobody else can name: an initialize with no capabilities is submitted for
- * it first, its answer is swallowed here, then the request itself goes out on the ordinary POST stream, and the session
- * ends with that stream. */
-#include "front/http_session.h"
+ * The POST gets a session of its own that nobody else can name: an initialize with no capabilities
+ * is submitted for it first, its answer is swallowed here, then the request itself goes out on the
+ * ordinary POST stream, and the session ends with that stream. */
 #include "base/util.h"
+#include "front/http_session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +26,9 @@ static void fail(struct opening *o, const struct call *call)
     bool failed = call && call_outcome(call) == CALL_FAILED;
     const char *server = session_route(o->hs->session)->name;
     proxy_write_error(&b, rpc_span(o->body.text, o->m.id), MCP_E_INTERNAL,
-                      failed ? call_reason(call) : REASON_UPSTREAM_UNAVAILABLE, *server ? server : NULL, "no",
-                      failed ? call_retry_after(call) : 0, "The server is not available");
+                      failed ? call_reason(call) : REASON_UPSTREAM_UNAVAILABLE,
+                      *server ? server : NULL, "no", failed ? call_retry_after(call) : 0,
+                      "The server is not available");
     struct payload text = {.text = buf_peek(&b)};
     ch->ops->send(ch, NULL, DELIVER_ANSWER, &text, NULL);
     buf_done(&b);
@@ -81,7 +82,8 @@ static void submit_initialize(struct opening *o, enum mcp_version version)
     struct buf b = BUF_INIT;
     struct rpc_msg m;
     buf_appendf(&b,
-                "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\","
+                "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
+                "\"protocolVersion\":\"%s\","
                 "\"capabilities\":{},\"clientInfo\":{\"name\":\"sessionless\",\"version\":\"0\"}}}",
                 mcp_version_name(version));
     struct payload text = {.text = buf_peek(&b)};
@@ -90,25 +92,27 @@ static void submit_initialize(struct opening *o, enum mcp_version version)
     buf_done(&b);
 }
 
-void sessionless_on_request(struct http_conn *h, const struct http_req *req, const struct payload *body,
-                            const struct rpc_msg *m)
+void sessionless_on_request(struct http_conn *h, const struct http_req *req,
+                            const struct payload *body, const struct rpc_msg *m)
 {
     const struct client *c = http_conn_client(h);
     struct http_session *hs;
     struct slice id = rpc_span(body->text, m->id);
     if (m->kind != RPC_REQUEST) {
-        http_reply(h, 202, NULL, slice_of(NULL, 0), NULL, 0); /* there is nothing it could refer to */
+        http_reply(h, 202, NULL, slice_of(NULL, 0), NULL,
+                   0); /* there is nothing it could refer to */
         return;
     }
     int r = http_session_new(c->front, req->route, c->peer->principal, &hs);
     if (r < 0) {
-        http_reply_error(h, &(struct http_error){
-                                .status = 200,
-                                .code = MCP_E_INTERNAL,
-                                .reason = r == -ESHUTDOWN ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
-                                .id = id,
-                                .delivered = "no",
-                                .message = r == -ESHUTDOWN ? "mcpool is shutting down" : "Too many sessions"});
+        http_reply_error(
+            h, &(struct http_error){
+                   .status = 200,
+                   .code = MCP_E_INTERNAL,
+                   .reason = r == -ESHUTDOWN ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
+                   .id = id,
+                   .delivered = "no",
+                   .message = r == -ESHUTDOWN ? "mcpool is shutting down" : "Too many sessions"});
         return;
     }
     struct post_options opt = {.accept = req->accept, .ends_session = true};

@@ -1,10 +1,11 @@
-/* HTTP+SSE of 2024-11-05: GET /sse/<server> opens the stream, POST /messages/<server>?sessionId=… carries what the
- * client says, every answer travels on the stream (protocol.md 2.8).
+/* HTTP+SSE of 2024-11-05: GET /sse/<server> opens the stream, POST /messages/<server>?sessionId=…
+ * carries what the client says, every answer travels on the stream (protocol.md 2.8).
  *
- * Clients of this transport reconnect by themselves and do not initialise again, so a stream that breaks leaves its
- * session for sse_grace: a GET with the Last-Event-ID it last saw takes it up again, gets the same endpoint and
- * what it missed. Every event therefore carries an id, <session>.<seq>. The session's id is made here: the core hears
- * of a client only when it initialises. */
+ * Clients of this transport reconnect by themselves and do not initialise again, so a stream that
+ * breaks leaves its session for sse_grace: a GET with the Last-Event-ID it last saw takes it up
+ * again, gets the same endpoint and what it missed. Every event therefore carries an id,
+ * <session>.<seq>. The session's id is made here: the core hears of a client only when it
+ * initialises. */
 #include "base/util.h"
 #include "front/duplex.h"
 #include "wire/sse.h"
@@ -19,7 +20,8 @@
 struct sse_session {
     UT_hash_handle hh;
     char id[SSE_ID_CHARS + 1];
-    struct channel ch; /* one reference of front->sse_by_id, one of each call and of the core's session */
+    struct channel
+        ch; /* one reference of front->sse_by_id, one of each call and of the core's session */
     struct responder responder;
     struct duplex duplex;
     struct peer_group *peer; /* one reference: who it belongs to */
@@ -32,10 +34,11 @@ struct sse_session {
     struct timer grace;
 };
 
-/* ---- the channel ------------------------------------------------------------------------------------- */
+/* ---- the channel
+ * ------------------------------------------------------------------------------------- */
 
-static int sse_send(struct channel *ch, struct call *call, enum delivery kind, const struct payload *text,
-                    const struct rpc_edits *edits)
+static int sse_send(struct channel *ch, struct call *call, enum delivery kind,
+                    const struct payload *text, const struct rpc_edits *edits)
 {
     struct sse_session *ss = container_of(ch, struct sse_session, ch);
     struct client *c = ss->h ? http_conn_client(ss->h) : NULL;
@@ -47,7 +50,8 @@ static int sse_send(struct channel *ch, struct call *call, enum delivery kind, c
     bool open = c && client_is_open(c), slow = open && client_is_slow(c);
     if (kind == DELIVER_DROPPABLE && (!open || slow))
         return 0;
-    uint64_t seq = event_log_append(ss->log, ss->front->env->now, kind == DELIVER_ANSWER, text, edits);
+    uint64_t seq =
+        event_log_append(ss->log, ss->front->env->now, kind == DELIVER_ANSWER, text, edits);
     front_events_kept(ss->front);
     if (slow) {
         ss->front->counts.slow_closed++;
@@ -85,7 +89,8 @@ static const struct channel_ops channel_ops = {
     .free = sse_free,
 };
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------- */
 
 static struct http_conn *detach(struct sse_session *ss)
 {
@@ -200,7 +205,8 @@ static struct sse_session *find(struct http_conn *h, const struct http_req *req,
     return ss;
 }
 
-/* ---- GET --------------------------------------------------------------------------------------------- */
+/* ---- GET
+ * --------------------------------------------------------------------------------------------- */
 
 static void write_endpoint(struct sse_session *ss, uint64_t seq)
 {
@@ -224,13 +230,15 @@ static void attach(struct sse_session *ss, struct http_conn *h, uint64_t seq)
     http_stream_begin(h, "text/event-stream", event_stream_fields, EVENT_STREAM_FIELDS);
     write_endpoint(ss, seq);
     for (const struct kept_event *e = event_log_after(ss->log, seq); e; e = event_log_next(e))
-        http_sse_message(h, event_id_text(&id, ss->id, e->seq), 0, &e->message.text, &e->message.edits);
+        http_sse_message(h, event_id_text(&id, ss->id, e->seq), 0, &e->message.text,
+                         &e->message.edits);
     buf_done(&id);
     pulse_start(ss->front, &ss->pulse);
 }
 
 /* The session that a Last-Event-ID belongs to; NULL when it is none that lives. */
-static struct sse_session *find_resumed(struct http_conn *h, const struct http_req *req, uint64_t *ret_seq)
+static struct sse_session *find_resumed(struct http_conn *h, const struct http_req *req,
+                                        uint64_t *ret_seq)
 {
     struct slice text = req->last_event_id;
     uint64_t seq = 0;
@@ -264,7 +272,8 @@ void sse_front_on_get(struct http_conn *h, const struct http_req *req)
     attach(ss, h, seq);
 }
 
-/* ---- POST -------------------------------------------------------------------------------------------- */
+/* ---- POST
+ * -------------------------------------------------------------------------------------------- */
 
 static void reply_json(struct http_conn *h, unsigned status, struct buf *body)
 {
@@ -284,12 +293,12 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
     }
     struct buf error = BUF_INIT;
     if (req->encoded_body) {
-        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_NONE, NULL, NULL, 0,
-                          "Unsupported Media Type: Content-Encoding must be identity");
+        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_NONE, NULL, NULL,
+                          0, "Unsupported Media Type: Content-Encoding must be identity");
         reply_json(h, 415, &error);
     } else if (req->header_version == HEADER_VERSION_MODERN) {
-        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, NULL, NULL,
-                          0, "Bad Request: Unsupported protocol version");
+        proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
+                          NULL, NULL, 0, "Bad Request: Unsupported protocol version");
         reply_json(h, 400, &error);
     } else if (in->oversize && !duplex_on_oversize(&ss->duplex, in->id, &error)) {
         reply_json(h, 413, &error);
@@ -304,8 +313,7 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
 void sse_front_close_all(struct front *f)
 {
     struct sse_session *ss, *following;
-    HASH_ITER(hh, f->sse_by_id, ss, following)
-    {
+    HASH_ITER (hh, f->sse_by_id, ss, following) {
         close_session(ss);
     }
 }
