@@ -9,7 +9,6 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <sys/un.h>
 
 const char *section_path(char out[static SECTION_PATH_MAX], const char *where, const char *key)
 {
@@ -351,6 +350,9 @@ static void read_path(struct config_reader *r, const struct config_row *row,
     *(const char **)member_at(row, base) = arena_strndup(r->arena, s, n);
 }
 
+/* What sockaddr_un.sun_path holds on Linux besides the NUL: unix(7). */
+#define SOCKET_PATH_MAX 107
+
 bool section_check_socket_path(struct config_reader *r, struct config_pos pos, const char *path)
 {
     struct diag_quote q;
@@ -358,10 +360,10 @@ bool section_check_socket_path(struct config_reader *r, struct config_pos pos, c
         diag_error(r->errs, pos, "the path of a socket must be absolute: \"unix:/path\"");
         return false;
     }
-    if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+    if (strlen(path) > SOCKET_PATH_MAX) {
         diag_error(r->errs, pos,
-                   "the path of the socket \"%s\" is longer than the %zu bytes that are possible",
-                   diag_quote(&q, path), sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
+                   "the path of the socket \"%s\" is longer than the %d bytes that are possible",
+                   diag_quote(&q, path), SOCKET_PATH_MAX);
         return false;
     }
     return true;
