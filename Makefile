@@ -148,6 +148,7 @@ unit: $(UNIT_BIN)
 	@$(if $(UNIT_BIN),,echo "make: no unit tests below tests/unit" >&2; exit 1;) $(PYTHON) scripts/run-unit $(UNIT_BIN)
 
 # --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
+FUZZ_ROOMS := base wire config
 -include tests/fuzz/fuzz.mk
 
 # --- functional tests: the real daemon, driven from outside ----------------------------------------------
