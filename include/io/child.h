@@ -1,8 +1,9 @@
 /* A child process with three pipes: the only place that forks (protocol.md 2.12, security.md
  * S09-S15). No shell; argv as given; environment exactly as given; own session and process group;
- * all signals default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask and
- * rlimits restored. A child is over only when it was reaped AND its stdout and stderr ended (or the
- * group was killed). */
+ * all signals default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask 022 and
+ * the resource limits that the daemon was started with. A child is over only when it was reaped AND
+ * its stdout and stderr ended (or the group was killed). From the first child_spawn on, this
+ * process is a subreaper, and every child of it is reaped here. */
 #ifndef IO_CHILD_H
 #define IO_CHILD_H
 
@@ -17,11 +18,14 @@ struct child_spec {
         *argv; /* NULL-terminated, argv[0] looked up in envp's PATH when it has no slash */
     const char *const *envp; /* NULL-terminated "K=V" */
     const char *cwd;         /* NULL = inherited */
+    /* When not NULL: receives on failure what failed, "pipe", "fork", "cwd" or "exec" (static). */
+    const char **ret_step;
 };
 
 struct child_ops {
     /* The process ended and was reaped; status as of waitpid. Called exactly once, also after
-     * child_stop. The pipes may still hold unread output. */
+     * child_stop. The pipes may still hold unread output, and when it ended by itself, processes
+     * that it started may still live: child_free, child_kill or child_stop end them. */
     void (*on_exit)(void *arg, int status);
 };
 
@@ -47,10 +51,12 @@ void child_free(struct child *c);
 
 pid_t child_pid(const struct child *c);
 
-/* Children not yet reaped, of the whole process; for shutdown and tests. */
+/* Children not yet reaped, and those whose descendants are still being ended, of the whole process;
+ * for shutdown (a loop may be freed when it is 0) and tests. */
 size_t child_live_count(void);
 
-/* "exited with status 3", "killed by SIGKILL": a sentence fragment for log and errors. */
+/* "exited with status 3", "killed by SIGKILL": a sentence fragment for log and errors; status as of
+ * waitpid. */
 void child_describe_status(int status, char *out, size_t n);
 
 #endif
