@@ -124,6 +124,8 @@ enum http1_error http1_check_text(struct slice s)
 {
     size_t i = 0;
 
+    if (s.n == 0) /* p may be NULL, which must not even have 0 added to it */
+        return HTTP1_OK;
     for (; s.n - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
         enum http1_error err;
         uint64_t w;
@@ -146,7 +148,7 @@ static const struct error_row error_rows[] = {
     [-HTTP1_E_START_LINE] = {400, "The first line is not a valid HTTP/1 request or status line"},
     [-HTTP1_E_METHOD] = {400, "The request method is not a valid token"},
     [-HTTP1_E_TARGET] = {400, "The request target holds characters that must not stand there"},
-    [-HTTP1_E_TARGET_ABSOLUTE] = {400, "The request target is a whole URL; this is not a forward proxy"},
+    [-HTTP1_E_TARGET_ABSOLUTE] = {400, "The request target is a whole URL, not a path"},
     [-HTTP1_E_TARGET_AUTHORITY] = {400, "The request target does not begin with a slash"},
     [-HTTP1_E_TARGET_ASTERISK] = {400, "The request target \"*\" is not supported"},
     [-HTTP1_E_CONNECT] = {405, "The CONNECT method is not supported"},

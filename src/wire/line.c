@@ -19,7 +19,8 @@ void line_reader_init(struct line_reader *r, size_t large_bytes, size_t max_byte
 
 static struct slice from(struct slice s, size_t at)
 {
-    return slice_of(s.p + at, s.n - at);
+    /* An empty slice may be NULL, which must not even have 0 added to it. */
+    return at > 0 ? slice_of(s.p + at, s.n - at) : s;
 }
 
 static struct slice without_bom(struct slice s)
@@ -76,7 +77,7 @@ static bool take_part(struct line_reader *r, struct slice rest, size_t *ret_used
     if (part.n == 0 || (!r->in_line && part.n <= piece_threshold(r)))
         return false;
     *ret_used = part.n;
-    r->seen = rest.n - part.n;
+    r->seen = 0; /* at most a CR is left */
     *ret_piece = make_piece(r, r->in_line ? part : without_bom(part), false);
     return true;
 }

@@ -339,15 +339,20 @@ static enum sse_status feed_line(struct sse_reader *r, struct slice in, size_t *
                                  struct sse_event *ret_event)
 {
     size_t n = find_line_end(in.p + *at, in.n - *at);
-    struct slice run = slice_of(in.p + *at, n);
+    size_t room = r->limits.max_line_bytes - r->line_len;
+    bool fits = n <= room;
     enum sse_status rc;
 
-    if (n > r->limits.max_line_bytes || r->line_len > r->limits.max_line_bytes - n)
-        return SSE_E_LINE;
+    /* Even of a line that is too long: its beginning may exceed another limit first, and which
+     * error it is must not depend on where the pieces were cut. */
+    n = fits ? n : room;
     r->line_len += n;
+    rc = add_line_bytes(r, slice_of(in.p + *at, n));
     *at += n;
-    if ((rc = add_line_bytes(r, run)) != SSE_MORE || *at == in.n)
-        return rc;
+    if (rc != SSE_MORE || !fits)
+        return rc != SSE_MORE ? rc : SSE_E_LINE;
+    if (*at == in.n)
+        return SSE_MORE;
     r->skip_lf = in.p[(*at)++] == '\r';
     return end_line(r, ret_event);
 }

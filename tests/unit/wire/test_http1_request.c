@@ -286,6 +286,41 @@ START_TEST(garbage_fails_at_its_first_byte)
 }
 END_TEST
 
+/* F18: no control byte passes at any place of a value, and every other byte does. */
+START_TEST(f18_every_byte_at_every_place_of_a_value)
+{
+    char text[] = "GET / HTTP/1.1\r\nHost: a\r\nX: abcdefghijklmnopqrstuvwxyz\r\n\r\n";
+    char *value = strstr(text, "abc");
+
+    for (unsigned at = 1; at < 25; at++) {
+        for (unsigned c = 0; c < 256; c++) {
+            struct http1_scan scan = HTTP1_SCAN_INIT;
+            struct http1_request req;
+            bool bad = (c < 0x20 && c != '\t') || c == 0x7f;
+            ssize_t rc;
+
+            value[at] = (char)c;
+            rc =
+                http1_parse_request(&scan, slice_of(text, sizeof(text) - 1), &default_limits, &req);
+            ck_assert_msg((rc < 0) == bad, "byte %02x at %u: %zd", c, at, rc);
+        }
+        value[at] = 'x';
+    }
+}
+END_TEST
+
+START_TEST(a_tight_line_limit_counts_before_the_bytes_behind_it)
+{
+    const struct http1_limits tight = {64, 5, 4};
+    struct buf dump = BUF_INIT;
+
+    ck_assert_int_eq(parse_every_way(SLICE("ABCDEFGH\x01"), &tight, &dump),
+                     HTTP1_E_TARGET_TOO_LONG);
+    ck_assert_int_eq(parse_every_way(SLICE("ABCD\x01"), &tight, &dump), HTTP1_E_METHOD);
+    buf_done(&dump);
+}
+END_TEST
+
 START_TEST(incomplete_asks_for_more)
 {
     struct slice in = SLICE("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
@@ -518,6 +553,8 @@ int main(void)
     tcase_add_loop_test(t, refuses, 0, (int)ARRAY_LEN(refused));
     tcase_add_loop_test(t, accepts, 0, (int)ARRAY_LEN(accepted));
     tcase_add_test(t, garbage_fails_at_its_first_byte);
+    tcase_add_test(t, f18_every_byte_at_every_place_of_a_value);
+    tcase_add_test(t, a_tight_line_limit_counts_before_the_bytes_behind_it);
     tcase_add_test(t, incomplete_asks_for_more);
     tcase_add_test(t, f21_line_limits);
     tcase_add_test(t, f21_head_limit);

@@ -162,6 +162,7 @@ START_TEST(s01_oversize_lines_are_marked)
     }
     long_line(500, " ", "\n", LINE_LARGE_MIN, 200); /* white space is no way around it */
     long_line(30, "ab", "\n", LINE_LARGE_MIN, 10);
+    long_line(30, " ", "\n", LINE_LARGE_MIN, 10);
 }
 END_TEST
 

@@ -185,6 +185,12 @@ START_TEST(u07_event_limit)
                        &tight, &out),
         SSE_E_EVENT);
     ck_assert_int_eq(read_every_way(SLICE("id: 12345678901"), &tight, &out), SSE_E_EVENT);
+    /* Both limits are exceeded: the one that is reached first is the error, however it is cut. */
+    ck_assert_int_eq(read_every_way(SLICE("data: 1234567890123456789012345678901234567890"
+                                          "1234567890123456789012345678901234567890"
+                                          "1234567890123456789012345678901234567890"),
+                                    &tight, &out),
+                     SSE_E_EVENT);
     ck_assert_uint_eq(buf_len(&out), 0);
     buf_done(&out);
     ck_assert_str_ne(sse_status_text(SSE_E_LINE), sse_status_text(SSE_E_EVENT));
