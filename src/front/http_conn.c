@@ -157,7 +157,8 @@ static bool begin_body(struct http_conn *h, const struct http1_request *head)
     } else if (head->method != HTTP1_POST) {
         h->use = BODY_DISCARD;
     } else if (length > max) {
-        if (head->expect_continue) {
+        /* Asked beforehand, or more than would ever be read in search of an id. */
+        if (head->expect_continue || length / OVERSIZE_DRAIN > max) {
             h->keep_alive = false;
             h->req->refuse_status = 413;
             h->req->refuse_code = MCP_E_INVALID_REQUEST;

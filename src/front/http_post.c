@@ -97,8 +97,7 @@ static void refuse_oversize(const struct post *p, struct slice id)
     char text[80];
     snprintf(text, sizeof(text), "Message too large (limit %zu)",
              front_limits(p->front)->max_request_bytes);
-    bool legacy = p->req->header_version != HEADER_VERSION_MODERN;
-    reply_error(p, id.n && legacy ? 200 : 413, MCP_E_INVALID_REQUEST, REASON_TOO_LARGE, id, text);
+    reply_error(p, id.n && p->hs ? 200 : 413, MCP_E_INVALID_REQUEST, REASON_TOO_LARGE, id, text);
 }
 
 /* A Content-Encoding that we do not undo: often the body is plain JSON all the same, and then its
@@ -159,56 +158,88 @@ static void submit_request(struct post *p)
     post_stream_started(ps);
 }
 
-/* Whether every element may stand in a batch. *ret_requests: how many answers it needs; ret_id: the
- * first one's id. */
-static bool check_batch(const struct post *p, unsigned *ret_requests, struct slice *ret_id)
+/* One element of a batch: what it is, and whether it can be submitted at all. */
+static bool parse_element(const struct post *p, struct slice element, struct rpc_msg *m)
 {
-    const struct config_limits *l = front_limits(p->front);
+    enum rpc_error e = rpc_parse(element, front_limits(p->front)->json_depth, m, NULL);
+    return e == RPC_OK && m->kind != RPC_BATCH;
+}
+
+struct batch_shape {
+    unsigned answers;   /* requests, and elements that are answered with an error */
+    struct slice first; /* id of the first request; n == 0 without one */
+};
+
+/* Whether the batch is served at all. Elements that are no messages spoil only themselves. */
+static bool check_batch(const struct post *p, struct batch_shape *ret)
+{
     struct slice element;
     size_t pos = 0;
     unsigned n = 0;
-    *ret_requests = 0;
+    *ret = (struct batch_shape){.first = SLICE("0")};
     while (rpc_batch_next(p->body.text, &pos, &element)) {
         struct rpc_msg m;
-        if (++n > l->max_batch || rpc_parse(element, l->json_depth, &m, NULL) != RPC_OK ||
-            m.kind == RPC_BATCH || m.method == MCP_INITIALIZE ||
-            !era_classify(p->req->header_version, element, &m).legacy)
+        if (++n > front_limits(p->front)->max_batch)
             return false;
-        if (m.kind == RPC_REQUEST && (*ret_requests)++ == 0)
-            *ret_id = rpc_span(element, m.id);
+        bool good = parse_element(p, element, &m);
+        if (good && (m.method == MCP_INITIALIZE ||
+                     !era_classify(p->req->header_version, element, &m).legacy))
+            return false;
+        if (good && m.kind != RPC_REQUEST)
+            continue;
+        if (good && ret->answers == 0)
+            ret->first = rpc_span(element, m.id);
+        ret->answers++;
     }
     return n > 0;
 }
 
-static void submit_batch(struct post *p)
+static void refuse_element(struct post_stream *ps, struct slice element, const struct rpc_msg *m)
 {
-    unsigned requests;
-    struct slice first = slice_of(NULL, 0), element;
-    struct post_stream *ps = NULL;
-    struct session *s = p->hs->session;
+    struct channel *ch = post_stream_channel(ps);
+    struct buf b = BUF_INIT;
+    struct slice id = m->kind == RPC_REQUEST ? rpc_span(element, m->id) : slice_of(NULL, 0);
+    proxy_write_error(&b, id, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, NULL, NULL, 0,
+                      "Invalid Request");
+    struct payload text = {.text = buf_peek(&b)};
+    ch->ops->send(ch, NULL, DELIVER_ANSWER, &text, NULL);
+    buf_done(&b);
+}
+
+static void submit_elements(struct post *p, struct post_stream *ps)
+{
+    struct slice element;
     size_t pos = 0;
-    if (session_version(s) != MCP_2025_03_26 || !check_batch(p, &requests, &first)) {
-        reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BATCH, slice_of(NULL, 0),
-                    session_version(s) != MCP_2025_03_26
-                        ? "Invalid Request: batches are not supported"
-                        : "Invalid Request: malformed batch");
-        return;
-    }
-    if (requests) {
-        struct post_options opt = {.accept = p->req->accept, .batch = true};
-        ps = post_stream_new(p->hs, p->h, &opt, requests, first);
-        flush_waiting(p->hs, ps, opt.accept);
-    }
     while (rpc_batch_next(p->body.text, &pos, &element)) {
         struct rpc_msg m;
         struct payload one = {.text = element, .owner = p->body.owner};
-        if (rpc_parse(element, front_limits(p->front)->json_depth, &m, NULL) == RPC_OK)
-            session_submit(s, ps ? post_stream_channel(ps) : NULL, &one, &m);
+        if (parse_element(p, element, &m))
+            session_submit(p->hs->session, ps ? post_stream_channel(ps) : NULL, &one, &m);
+        else
+            refuse_element(ps, element, &m);
     }
-    if (ps)
-        post_stream_started(ps);
-    else
+}
+
+static void submit_batch(struct post *p)
+{
+    struct batch_shape shape;
+    bool known = session_version(p->hs->session) == MCP_2025_03_26;
+    if (!known || !check_batch(p, &shape)) {
+        reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BATCH, slice_of(NULL, 0),
+                    known ? "Invalid Request: empty, too long or forbidden batch"
+                          : "Invalid Request: batches are not supported");
+        return;
+    }
+    if (shape.answers == 0) {
+        submit_elements(p, NULL);
         reply_accepted(p);
+        return;
+    }
+    struct post_options opt = {.accept = p->req->accept, .batch = true};
+    struct post_stream *ps = post_stream_new(p->hs, p->h, &opt, shape.answers, shape.first);
+    flush_waiting(p->hs, ps, opt.accept);
+    submit_elements(p, ps);
+    post_stream_started(ps);
 }
 
 static void no_session(const struct post *p)

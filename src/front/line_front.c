@@ -35,6 +35,13 @@ static void line_free(struct channel *ch)
 /* ---- output
  * ------------------------------------------------------------------------------------------ */
 
+/* Well below the point where the connection would be given up. */
+static size_t output_high(const struct line_client *lc)
+{
+    size_t half = front_limits(lc->c->front)->slow_reader_bytes / 2;
+    return half < OUTPUT_HIGH ? half : OUTPUT_HIGH;
+}
+
 static void write_line(struct line_client *lc, const struct payload *text,
                        const struct rpc_edits *edits)
 {
@@ -52,7 +59,7 @@ static void write_line(struct line_client *lc, const struct payload *text,
         client_write_message(c, text, edits);
         stream_write(c->stream, "\n", 1);
     }
-    if (!lc->paused && client_heap_pending(c) > OUTPUT_HIGH) {
+    if (!lc->paused && client_heap_pending(c) > output_high(lc)) {
         lc->paused = true;
         stream_pause(c->stream);
     }
@@ -178,11 +185,27 @@ static void check_end(void *arg)
         client_close_flushed(lc->c);
 }
 
+/* The end of input ends the last line as well. */
+static void take_last_line(struct line_client *lc)
+{
+    struct slice rest = stream_input(lc->c->stream);
+    if (lc->paused || !line_unfinished(&lc->reader, rest))
+        return;
+    struct line_piece piece = {
+        .bytes = rest, .first = !lc->reader.in_line, .last = true, .oversize = lc->reader.oversize};
+    lc->reader.in_line = false;
+    on_piece(lc, &piece);
+    if (client_is_open(lc->c))
+        stream_consume(lc->c->stream, rest.n);
+}
+
 static void on_eof(void *impl)
 {
     struct line_client *lc = impl;
     struct client *c = lc->c;
     on_input(lc); /* what came with it */
+    if (client_is_open(c))
+        take_last_line(lc);
     if (!client_is_open(c))
         return;
     client_set_timer(c, c->front->env->now + front_limits(c->front)->drain_timeout);
@@ -193,11 +216,13 @@ static void on_drain(void *impl)
 {
     struct line_client *lc = impl;
     struct client *c = lc->c;
-    if (!lc->paused || client_heap_pending(c) > OUTPUT_HIGH)
+    if (!lc->paused || client_heap_pending(c) > output_high(lc))
         return;
     lc->paused = false;
     stream_resume(c->stream);
     on_input(lc);
+    if (client_is_open(c) && c->eof)
+        take_last_line(lc);
     check_end(lc);
 }
 
