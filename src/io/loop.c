@@ -7,6 +7,7 @@
  * corpses go. */
 #include "io/loop.h"
 
+#include "base/log.h"
 #include "base/util.h"
 
 #include <errno.h>
@@ -44,6 +45,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     loop->timer_at = USEC_NEVER; /* what is due runs in env_run at the end of this turn */
 }
 
+/* libevent would write to stderr itself; what it has to say comes back as a failed call anyway. */
+static void on_libevent_log(int severity, const char *text)
+{
+    (void)severity;
+    log_debug(NULL, "libevent: %s", text);
+}
+
 static struct event_base *new_base(void)
 {
     struct event_config *config = event_config_new();
@@ -73,6 +81,7 @@ int loop_init(struct loop *loop)
         return -ENOMEM;
     }
     signal(SIGPIPE, SIG_IGN);
+    event_set_log_callback(on_libevent_log);
     SLIST_INIT(&loop->signals);
     SLIST_INIT(&loop->corpses);
     env_init(&loop->env, NULL, NULL);

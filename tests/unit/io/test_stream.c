@@ -1,0 +1,869 @@
+/* io/stream over socket pairs and pipes. The other end is driven by hand, or by a stream as well.
+ */
+#include "base/buf.h"
+#include "base/util.h"
+#include "io/stream.h"
+#include "io_test.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+/* A stream under test with everything that was heard from it. */
+struct side {
+    struct stream *stream;
+    struct buf got;
+    size_t eat_max; /* consume at most this many bytes per on_input; SIZE_MAX = all */
+    unsigned inputs, eofs, drains, errors;
+    int err;
+    bool free_on_input, free_on_eof, free_on_error, free_on_drain, pause_on_input;
+    size_t got_at_error;
+};
+
+static struct side a, b;
+static int peer = -1; /* the other end of a's socket, blocking unless said otherwise */
+
+static void free_side(struct side *s)
+{
+    stream_free(s->stream);
+    s->stream = NULL;
+}
+
+static void on_input(void *arg)
+{
+    struct side *s = arg;
+    struct slice in = stream_input(s->stream);
+    size_t n = in.n < s->eat_max ? in.n : s->eat_max;
+
+    ck_assert_uint_gt(in.n, 0);
+    s->inputs++;
+    buf_append(&s->got, in.p, n);
+    stream_consume(s->stream, n);
+    if (s->pause_on_input)
+        stream_pause(s->stream);
+    if (s->free_on_input)
+        free_side(s);
+}
+
+static void on_eof(void *arg)
+{
+    struct side *s = arg;
+
+    s->eofs++;
+    if (s->free_on_eof)
+        free_side(s);
+}
+
+static void on_error(void *arg, int err)
+{
+    struct side *s = arg;
+
+    s->errors++;
+    s->err = err;
+    s->got_at_error = buf_len(&s->got);
+    if (s->free_on_error)
+        free_side(s);
+}
+
+static void on_drain(void *arg)
+{
+    struct side *s = arg;
+
+    s->drains++;
+    if (s->free_on_drain)
+        free_side(s);
+}
+
+static const struct stream_ops ops = {
+    .on_input = on_input, .on_eof = on_eof, .on_error = on_error, .on_drain = on_drain};
+
+static void open_side(struct side *s, int rfd, int wfd, const struct stream_options *opt)
+{
+    *s = (struct side){.eat_max = SIZE_MAX};
+    s->stream = stream_new(&loop, rfd, wfd, opt, &ops, s);
+}
+
+static void open_socket(const struct stream_options *opt)
+{
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    open_side(&a, fds[0], fds[0], opt);
+    peer = fds[1];
+}
+
+static void setup(void)
+{
+    setup_loop();
+}
+
+static void teardown(void)
+{
+    free_side(&a);
+    free_side(&b);
+    buf_done(&a.got);
+    buf_done(&b.got);
+    if (peer >= 0)
+        close(peer);
+    teardown_loop();
+}
+
+static void say(const char *text)
+{
+    ck_assert_int_eq(write(peer, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void make_peer_nonblocking(void)
+{
+    ck_assert_int_eq(fcntl(peer, F_SETFL, O_NONBLOCK), 0);
+}
+
+/* What the peer has received so far. */
+static ssize_t hear(void *out, size_t n)
+{
+    ssize_t got = recv(peer, out, n, MSG_DONTWAIT);
+
+    return got < 0 ? -errno : got;
+}
+
+static bool has_got(const struct side *s, const char *text)
+{
+    return slice_is(buf_peek(&s->got), text);
+}
+
+/* --- input --- */
+
+START_TEST(input_arrives_and_is_consumed)
+{
+    open_socket(NULL);
+    say("hello");
+    WAIT_FOR(has_got(&a, "hello"));
+    say(" world");
+    WAIT_FOR(has_got(&a, "hello world"));
+    ck_assert_uint_eq(stream_received_total(a.stream), 11);
+    ck_assert_uint_eq(stream_input(a.stream).n, 0);
+    ck_assert_uint_eq(a.inputs, 2);
+}
+END_TEST
+
+START_TEST(unconsumed_input_is_kept_and_extended)
+{
+    open_socket(NULL);
+    a.eat_max = 0;
+    say("abc");
+    WAIT_FOR(a.inputs == 1);
+    ck_assert(slice_is(stream_input(a.stream), "abc"));
+    say("def");
+    WAIT_FOR(a.inputs == 2);
+    ck_assert(slice_is(stream_input(a.stream), "abcdef"));
+    stream_consume(a.stream, 2);
+    ck_assert(slice_is(stream_input(a.stream), "cdef"));
+    a.eat_max = 1;
+    say("g");
+    WAIT_FOR(a.inputs == 3);
+    ck_assert(slice_is(stream_input(a.stream), "defg"));
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs, 3); /* nothing new, so not called */
+}
+END_TEST
+
+START_TEST(reading_stops_at_in_max_until_consumed)
+{
+    static char block[4096];
+    size_t sent = 0, before;
+    ssize_t n;
+
+    open_socket(&(struct stream_options){.in_max = 10000});
+    a.eat_max = 0;
+    make_peer_nonblocking();
+    while ((n = write(peer, block, sizeof(block))) > 0 || sent == 0) {
+        sent += n > 0 ? (size_t)n : 0;
+        loop_turn(&loop, 0);
+    }
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(stream_input(a.stream).n, 10000);
+    before = a.inputs;
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs, before);
+    stream_set_in_max(a.stream, 12000);
+    WAIT_FOR(stream_input(a.stream).n == 12000);
+    a.eat_max = SIZE_MAX;
+    stream_consume(a.stream, 1);
+    WAIT_FOR(buf_len(&a.got) == sent - 1);
+    ck_assert_uint_eq(stream_received_total(a.stream), sent);
+}
+END_TEST
+
+START_TEST(pause_stops_reading_and_resume_tells_again)
+{
+    open_socket(NULL);
+    a.eat_max = 1;
+    a.pause_on_input = true;
+    say("abc");
+    WAIT_FOR(a.inputs == 1);
+    say("def");
+    run_for(20 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs, 1);
+    ck_assert(slice_is(stream_input(a.stream), "bc"));
+    a.pause_on_input = false;
+    a.eat_max = SIZE_MAX;
+    stream_pause(a.stream);
+    stream_resume(a.stream);
+    ck_assert_uint_eq(a.inputs, 1); /* told by the loop, not from inside resume */
+    WAIT_FOR(has_got(&a, "abcdef"));
+    ck_assert_uint_eq(a.inputs, 3);
+    stream_resume(a.stream);
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs, 3);
+}
+END_TEST
+
+START_TEST(eof_comes_after_the_data_and_output_still_works)
+{
+    char text[8];
+
+    open_socket(NULL);
+    a.eat_max = 0;
+    say("last");
+    shutdown(peer, SHUT_WR);
+    WAIT_FOR(a.eofs);
+    ck_assert(slice_is(stream_input(a.stream), "last"));
+    ck_assert_uint_eq(a.errors, 0);
+    stream_write(a.stream, "reply", 5);
+    WAIT_FOR(stream_pending(a.stream) == 0);
+    ck_assert_int_eq(hear(text, sizeof(text)), 5);
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.eofs, 1);
+    ck_assert_uint_eq(a.inputs, 1);
+}
+END_TEST
+
+static usec_t cpu_time(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (usec_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * USEC_PER_SEC +
+           (usec_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* epoll reports a hang-up as long as the descriptor is registered: whatever state the stream is in,
+ * that must not keep the loop busy. */
+START_TEST(hangup_does_not_spin)
+{
+    struct linger reset = {1, 0};
+    usec_t before;
+
+    open_socket(NULL);
+    if (_i & 1)
+        stream_pause(a.stream);
+    if (_i & 2)
+        setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (_i & 4)
+        say("unread");
+    loop_turn(&loop, 0);
+    close(peer);
+    peer = -1;
+    loop_turn(&loop, 10 * USEC_PER_MSEC);
+    before = cpu_time();
+    run_for(100 * USEC_PER_MSEC);
+    ck_assert_uint_lt(cpu_time() - before, 50 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.eofs, _i & 1 ? 0 : 1);
+    /* A paused stream learns of it by its next write. */
+    stream_write(a.stream, "x", 1);
+    WAIT_FOR(a.errors);
+    ck_assert_int_eq(a.err, EPIPE);
+}
+END_TEST
+
+/* --- output --- */
+
+START_TEST(writes_of_a_turn_leave_together_at_its_end)
+{
+    char text[64];
+    struct blob *blob = blob_new("B", 1);
+
+    open_socket(NULL);
+    stream_write(a.stream, "one ", 4);
+    stream_write_blob(a.stream, blob, 0, 1);
+    stream_write(a.stream, " two", 4);
+    ck_assert_uint_eq(blob->refs, 1); /* small: copied */
+    ck_assert_uint_eq(stream_pending(a.stream), 9);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 9);
+    ck_assert_uint_eq(stream_sent_total(a.stream), 0);
+    ck_assert_int_eq(hear(text, sizeof(text)), -EAGAIN);
+    loop_turn(&loop, 0);
+    ck_assert_int_eq(hear(text, sizeof(text)), 9);
+    ck_assert_mem_eq(text, "one B two", 9);
+    ck_assert_uint_eq(stream_pending(a.stream), 0);
+    ck_assert_uint_eq(stream_sent_total(a.stream), 9);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 9);
+    blob_unref(blob);
+}
+END_TEST
+
+#define BLOB_SIZE 1000000
+
+static struct blob *pattern_blob(void)
+{
+    char *p;
+    struct blob *blob = blob_alloc(BLOB_SIZE, &p);
+
+    for (size_t i = 0; i < BLOB_SIZE; i++)
+        p[i] = (char)(i * 2654435761u >> 13);
+    return blob;
+}
+
+static size_t passed_upto;
+static unsigned passed_calls;
+
+static void note_passed(struct blob *blob, size_t upto)
+{
+    ck_assert_uint_le(upto, blob->n);
+    ck_assert_uint_ge(upto, passed_upto);
+    passed_upto = upto;
+    passed_calls++;
+}
+
+START_TEST(blobs_and_copies_keep_their_order)
+{
+    struct blob *blob = pattern_blob();
+    struct buf want = BUF_INIT, got = BUF_INIT;
+
+    open_socket(NULL);
+    for (int i = 0; i < 200; i++) {
+        char text[16];
+        size_t n = (size_t)snprintf(text, sizeof(text), "<%d>", i);
+        size_t off = (size_t)i * 4500, len = i % 3 ? 5000 : 4096;
+
+        if (i % 5) {
+            stream_write(a.stream, text, n);
+            buf_append(&want, text, n);
+        }
+        stream_write_blob(a.stream, blob, off, len);
+        buf_append(&want, blob->p + off, len);
+    }
+    ck_assert_uint_gt(blob->refs, 100);
+    ck_assert_uint_eq(stream_pending(a.stream), buf_len(&want));
+    while (buf_len(&got) < buf_len(&want)) {
+        ssize_t n;
+
+        loop_turn(&loop, 0);
+        n = hear(buf_reserve(&got, 3000), 3000);
+        ck_assert_uint_eq(stream_sent_total(a.stream) + stream_pending(a.stream), buf_len(&want));
+        if (n > 0)
+            buf_added(&got, (size_t)n);
+    }
+    ck_assert(slice_eq(buf_peek(&got), buf_peek(&want)));
+    ck_assert_uint_eq(blob->refs, 1);
+    blob_unref(blob);
+    buf_done(&want);
+    buf_done(&got);
+}
+END_TEST
+
+START_TEST(blob_is_told_what_passed_and_released_when_written)
+{
+    struct blob *blob = pattern_blob();
+    static char sink[65536];
+    size_t heard = 0;
+
+    blob->passed = note_passed;
+    open_socket(NULL);
+    stream_write_blob(a.stream, blob, 100, BLOB_SIZE - 100);
+    ck_assert_uint_eq(blob->refs, 2);
+    while (heard < BLOB_SIZE - 100) {
+        ssize_t n;
+
+        loop_turn(&loop, 0);
+        ck_assert_uint_eq(passed_upto, 100 + stream_sent_total(a.stream));
+        n = hear(sink, sizeof(sink));
+        heard += n > 0 ? (size_t)n : 0;
+    }
+    ck_assert_uint_eq(passed_upto, BLOB_SIZE);
+    ck_assert_uint_gt(passed_calls, 2);
+    ck_assert_uint_eq(blob->refs, 1);
+    /* And by a stream that is freed in the middle. */
+    passed_upto = 0;
+    stream_write_blob(a.stream, blob, 0, BLOB_SIZE);
+    loop_turn(&loop, 0);
+    ck_assert_uint_eq(blob->refs, 2);
+    free_side(&a);
+    ck_assert_uint_eq(blob->refs, 1);
+    blob_unref(blob);
+}
+END_TEST
+
+START_TEST(drain_is_told_once_per_rise)
+{
+    static char block[300000], sink[65536];
+    size_t heard = 0;
+
+    open_socket(&(struct stream_options){.drain_low = 1000});
+    stream_write(a.stream, block, 1000);
+    WAIT_FOR(stream_pending(a.stream) == 0);
+    ck_assert_uint_eq(a.drains, 0); /* was never above */
+    while (hear(sink, sizeof(sink)) > 0)
+        ;
+    for (unsigned round = 1; round <= 3; round++) {
+        for (int i = 0; i < 5; i++)
+            stream_write(a.stream, block, sizeof(block));
+        for (heard = 0; heard < 5 * sizeof(block);) {
+            ssize_t n;
+
+            loop_turn(&loop, 0);
+            ck_assert_uint_eq(a.drains, stream_pending(a.stream) > 1000 ? round - 1 : round);
+            n = hear(sink, sizeof(sink));
+            heard += n > 0 ? (size_t)n : 0;
+        }
+        ck_assert_uint_eq(a.drains, round);
+    }
+}
+END_TEST
+
+START_TEST(write_error_comes_from_the_loop_once)
+{
+    open_socket(NULL);
+    stream_pause(a.stream);
+    loop_turn(&loop, 0);
+    close(peer);
+    peer = -1;
+    stream_write(a.stream, "x", 1);
+    ck_assert_uint_eq(a.errors, 0);
+    WAIT_FOR(a.errors);
+    ck_assert_int_eq(a.err, EPIPE);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 1);
+    ck_assert_uint_eq(stream_sent_total(a.stream), 0);
+    stream_write(a.stream, "y", 1);
+    stream_resume(a.stream);
+    stream_end_output(a.stream);
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.errors, 1);
+    ck_assert_uint_eq(a.eofs + a.inputs, 0);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 1);
+}
+END_TEST
+
+/* A stalled peer that goes away while we wait for it: no read is armed, the write must notice. */
+START_TEST(peer_gone_with_output_pending)
+{
+    static char block[4000000];
+
+    open_socket(NULL);
+    stream_pause(a.stream);
+    stream_write(a.stream, block, sizeof(block));
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_gt(stream_pending(a.stream), 0);
+    ck_assert_uint_eq(a.errors, 0);
+    close(peer);
+    peer = -1;
+    WAIT_FOR(a.errors);
+    ck_assert(a.err == EPIPE || a.err == ECONNRESET);
+}
+END_TEST
+
+/* A child's last words: it answers, closes both ends, and our write to it fails. */
+START_TEST(input_before_a_write_error_is_delivered_first)
+{
+    int to[2], from[2];
+    static char words[200000];
+
+    ck_assert_int_eq(pipe2(to, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(from, O_CLOEXEC), 0);
+    ck_assert_int_ge(fcntl(from[1], F_SETPIPE_SZ, 1 << 18), (int)sizeof(words));
+    open_side(&a, from[0], to[1], &(struct stream_options){.in_max = 1 << 20});
+    ck_assert_int_eq(write(from[1], words, sizeof(words)), sizeof(words));
+    close(from[1]);
+    close(to[0]);
+    stream_write(a.stream, "request", 7);
+    /* Straight to the end of a turn, so that the write comes before any read. */
+    env_run(&loop.env, clock_monotonic());
+    ck_assert_uint_eq(a.errors, 1);
+    ck_assert_int_eq(a.err, EPIPE);
+    ck_assert_uint_eq(a.got_at_error, sizeof(words));
+}
+END_TEST
+
+START_TEST(end_output_tells_the_peer_after_the_data)
+{
+    static char block[1000000];
+    char sink[65536];
+    size_t heard = 0;
+    ssize_t n = 1;
+
+    open_socket(NULL);
+    stream_write(a.stream, block, sizeof(block));
+    stream_end_output(a.stream);
+    stream_write(a.stream, "ignored", 7);
+    ck_assert_uint_eq(stream_queued_total(a.stream), sizeof(block));
+    while (n != 0) {
+        loop_turn(&loop, 0);
+        n = hear(sink, sizeof(sink));
+        heard += n > 0 ? (size_t)n : 0;
+    }
+    ck_assert_uint_eq(heard, sizeof(block));
+    say("still listening");
+    WAIT_FOR(has_got(&a, "still listening"));
+}
+END_TEST
+
+START_TEST(end_output_closes_a_pipe)
+{
+    int to[2], from[2];
+    char text[8];
+
+    ck_assert_int_eq(pipe2(to, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(from, O_CLOEXEC), 0);
+    open_side(&a, from[0], to[1], NULL);
+    stream_write(a.stream, "bye", 3);
+    stream_end_output(a.stream);
+    loop_turn(&loop, 0);
+    ck_assert_int_eq(read(to[0], text, sizeof(text)), 3);
+    ck_assert_int_eq(read(to[0], text, sizeof(text)), 0);
+    ck_assert_int_eq(write(from[1], "in", 2), 2);
+    WAIT_FOR(has_got(&a, "in"));
+    close(to[0]);
+    close(from[1]);
+    WAIT_FOR(a.eofs);
+}
+END_TEST
+
+/* --- lifetime --- */
+
+START_TEST(free_inside_callbacks)
+{
+    static char block[2000000], sink[65536];
+
+    open_socket(NULL);
+    switch (_i) {
+    case 0:
+        a.free_on_input = true;
+        a.eat_max = 1; /* with unconsumed rest */
+        say("abc");
+        break;
+    case 1:
+        a.free_on_eof = true;
+        shutdown(peer, SHUT_WR);
+        break;
+    case 2:
+        a.free_on_error = true;
+        stream_pause(a.stream);
+        loop_turn(&loop, 0);
+        close(peer);
+        peer = -1;
+        stream_write(a.stream, "x", 1);
+        break;
+    case 3:
+        a.free_on_drain = true;
+        stream_write(a.stream, block, sizeof(block));
+        break;
+    case 4: /* the last words before a write error end it */
+        a.free_on_input = true;
+        a.free_on_error = true;
+        say("words");
+        close(peer);
+        peer = -1;
+        stream_write(a.stream, "x", 1);
+        env_run(&loop.env, clock_monotonic());
+        ck_assert_uint_eq(a.errors, 0);
+        break;
+    }
+    while (a.stream) {
+        loop_turn(&loop, USEC_PER_MSEC);
+        if (_i == 3)
+            hear(sink, sizeof(sink));
+    }
+    run_for(5 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs + a.eofs + a.errors + a.drains, 1);
+}
+END_TEST
+
+static void free_other(void *arg)
+{
+    (void)arg;
+    free_side(&a);
+    free_side(&b);
+}
+
+/* Both are readable in the same batch; the first that is called frees the other as well. */
+START_TEST(free_of_another_stream_in_the_same_batch)
+{
+    static const struct stream_ops killer = {
+        .on_input = free_other, .on_eof = on_eof, .on_error = on_error};
+    int fds[4];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds + 2), 0);
+    a.stream = stream_new(&loop, fds[0], fds[0], NULL, &killer, NULL);
+    b.stream = stream_new(&loop, fds[2], fds[2], NULL, &killer, NULL);
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    ck_assert_int_eq(write(fds[3], "x", 1), 1);
+    WAIT_FOR(!a.stream && !b.stream);
+    close(fds[1]);
+    close(fds[3]);
+    stream_free(NULL);
+}
+END_TEST
+
+START_TEST(free_when_flushed_delivers_everything)
+{
+    static char block[3000000];
+    char sink[65536];
+    size_t heard = 0, fds;
+    ssize_t n = 1;
+
+    fds = open_fd_count();
+    open_socket(NULL);
+    a.eat_max = 0;
+    say("unread input that must not reset the connection");
+    WAIT_FOR(a.inputs);
+    stream_write(a.stream, block, sizeof(block));
+    stream_free_when_flushed(a.stream, 10 * USEC_PER_SEC);
+    a.stream = NULL;
+    say("and more of it");
+    while (n != 0) {
+        loop_turn(&loop, 0);
+        n = hear(sink, sizeof(sink));
+        ck_assert(n >= 0 || n == -EAGAIN);
+        heard += n > 0 ? (size_t)n : 0;
+    }
+    ck_assert_uint_eq(heard, sizeof(block));
+    close(peer);
+    peer = -1;
+    WAIT_FOR(open_fd_count() == fds);
+    ck_assert_uint_eq(a.inputs, 1);
+    ck_assert_uint_eq(a.errors + a.eofs + a.drains, 0);
+}
+END_TEST
+
+START_TEST(free_when_flushed_gives_up_after_linger)
+{
+    static char block[3000000];
+    size_t fds = open_fd_count();
+    usec_t from;
+
+    open_socket(NULL);
+    stream_write(a.stream, block, sizeof(block));
+    from = loop.env.now;
+    stream_free_when_flushed(a.stream, 50 * USEC_PER_MSEC);
+    a.stream = NULL;
+    WAIT_FOR(open_fd_count() == fds + 1); /* the peer's end is left */
+    ck_assert_uint_ge(clock_monotonic() - from, 50 * USEC_PER_MSEC);
+}
+END_TEST
+
+START_TEST(free_when_flushed_without_linger_still_tries)
+{
+    char text[8];
+
+    open_socket(NULL);
+    stream_write(a.stream, "bye", 3);
+    stream_free_when_flushed(a.stream, 0);
+    a.stream = NULL;
+    run_for(5 * USEC_PER_MSEC);
+    ck_assert_int_eq(hear(text, sizeof(text)), 3);
+    ck_assert_int_eq(hear(text, sizeof(text)), 0);
+}
+END_TEST
+
+START_TEST(regular_file_is_an_error_not_a_crash)
+{
+    char path[] = "/tmp/mcpool-stream-XXXXXX";
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    unlink(path);
+    open_side(&a, fd, fd, NULL);
+    ck_assert_uint_eq(a.errors, 0);
+    WAIT_FOR(a.errors);
+}
+END_TEST
+
+/* --- bulk --- */
+
+#define BULK ((size_t)64 * 1024 * 1024)
+
+static unsigned char bulk_byte(uint64_t at)
+{
+    return (unsigned char)((at * 0x9e3779b97f4a7c15u) >> 56);
+}
+
+/* A sender that keeps its stream between LOW and HIGH and a receiver that checks every byte. */
+struct pump {
+    struct stream *stream;
+    uint64_t sent, received;
+    size_t pending_max;
+    bool bad, ended;
+};
+
+static void pump_fill(struct pump *p)
+{
+    static char chunk[50000];
+
+    while (p->sent < BULK && stream_pending(p->stream) < 256 * 1024) {
+        size_t n = BULK - p->sent < sizeof(chunk) ? (size_t)(BULK - p->sent) : sizeof(chunk);
+
+        for (size_t i = 0; i < n; i++)
+            chunk[i] = (char)bulk_byte(p->sent + i);
+        stream_write(p->stream, chunk, n);
+        p->sent += n;
+    }
+    if (stream_pending(p->stream) > p->pending_max)
+        p->pending_max = stream_pending(p->stream);
+    if (p->sent == BULK)
+        stream_end_output(p->stream);
+}
+
+static void pump_input(void *arg)
+{
+    struct pump *p = arg;
+    struct slice in = stream_input(p->stream);
+    size_t n = in.n > 7 ? in.n - in.n % 7 : in.n; /* leaves a rest now and then */
+
+    for (size_t i = 0; i < n; i++)
+        p->bad |= (unsigned char)in.p[i] != bulk_byte(p->received + i);
+    p->received += n;
+    stream_consume(p->stream, n);
+}
+
+static void pump_eof(void *arg)
+{
+    struct pump *p = arg;
+
+    p->received += stream_input(p->stream).n;
+    p->ended = true;
+}
+
+static void pump_drain(void *arg)
+{
+    pump_fill(arg);
+}
+
+static void pump_error(void *arg, int err)
+{
+    (void)arg;
+    ck_abort_msg("stream failed: %s", strerror(err));
+}
+
+static const struct stream_ops pump_ops = {
+    .on_input = pump_input, .on_eof = pump_eof, .on_error = pump_error, .on_drain = pump_drain};
+
+START_TEST(bulk_both_ways_intact_and_bounded)
+{
+    struct pump x = {0}, y = {0};
+    int one[2], two[2];
+    size_t heap_max = 0;
+
+    if (_i == 0) {
+        ck_assert_int_eq(pipe2(one, O_CLOEXEC), 0);
+        ck_assert_int_eq(pipe2(two, O_CLOEXEC), 0);
+        x.stream = stream_new(&loop, one[0], two[1], NULL, &pump_ops, &x);
+        y.stream = stream_new(&loop, two[0], one[1], NULL, &pump_ops, &y);
+    } else {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, one), 0);
+        x.stream = stream_new(&loop, one[0], one[0], NULL, &pump_ops, &x);
+        y.stream = stream_new(&loop, one[1], one[1], NULL, &pump_ops, &y);
+    }
+    pump_fill(&x);
+    pump_fill(&y);
+    while (!x.ended || !y.ended) {
+        struct mallinfo2 heap;
+
+        loop_turn(&loop, USEC_PER_SEC);
+        heap = mallinfo2();
+        if (heap.uordblks + heap.hblkhd > heap_max)
+            heap_max = heap.uordblks + heap.hblkhd;
+    }
+    ck_assert(!x.bad && !y.bad);
+    ck_assert_uint_eq(x.received, BULK);
+    ck_assert_uint_eq(y.received, BULK);
+    ck_assert_uint_lt(x.pending_max, 512 * 1024);
+    ck_assert_uint_lt(heap_max, 8 * 1024 * 1024);
+    stream_free(x.stream);
+    stream_free(y.stream);
+}
+END_TEST
+
+/* A reader that consumes nothing holds no more than in_max, whatever is sent to it. */
+START_TEST(stalled_owner_bounds_memory)
+{
+    static char block[65536];
+    size_t sent = 0, idle = 0;
+
+    open_socket(&(struct stream_options){.in_max = 100000});
+    a.eat_max = 0;
+    make_peer_nonblocking();
+    while (idle < 20) {
+        ssize_t n = write(peer, block, sizeof(block));
+
+        loop_turn(&loop, 0);
+        idle = n > 0 ? 0 : idle + 1;
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    ck_assert_uint_eq(stream_received_total(a.stream), 100000);
+    ck_assert_uint_lt(sent, 2000000);
+}
+END_TEST
+
+START_TEST(idle_stream_holds_no_buffers)
+{
+    static char block[60000];
+    struct mallinfo2 before, after;
+    char sink[65536];
+
+    open_socket(NULL);
+    buf_reserve(&a.got, 1000000);
+    loop_turn(&loop, 0);
+    before = mallinfo2();
+    for (int i = 0; i < 5; i++) {
+        a.eat_max = (size_t)i * 1000;
+        ck_assert_int_eq(write(peer, block, sizeof(block)), sizeof(block));
+        stream_write(a.stream, block, sizeof(block));
+        run_for(USEC_PER_MSEC);
+        stream_consume(a.stream, stream_input(a.stream).n);
+        while (hear(sink, sizeof(sink)) > 0)
+            loop_turn(&loop, 0);
+        a.eat_max = SIZE_MAX;
+        say("x");
+        run_for(USEC_PER_MSEC);
+        ck_assert_uint_eq(stream_pending(a.stream) + stream_input(a.stream).n, 0);
+    }
+    after = mallinfo2();
+    ck_assert_uint_lt(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 2000);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("stream");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, input_arrives_and_is_consumed);
+    tcase_add_test(tc, unconsumed_input_is_kept_and_extended);
+    tcase_add_test(tc, reading_stops_at_in_max_until_consumed);
+    tcase_add_test(tc, pause_stops_reading_and_resume_tells_again);
+    tcase_add_test(tc, eof_comes_after_the_data_and_output_still_works);
+    tcase_add_loop_test(tc, hangup_does_not_spin, 0, 8);
+    tcase_add_test(tc, writes_of_a_turn_leave_together_at_its_end);
+    tcase_add_test(tc, blobs_and_copies_keep_their_order);
+    tcase_add_test(tc, blob_is_told_what_passed_and_released_when_written);
+    tcase_add_test(tc, drain_is_told_once_per_rise);
+    tcase_add_test(tc, write_error_comes_from_the_loop_once);
+    tcase_add_test(tc, peer_gone_with_output_pending);
+    tcase_add_test(tc, input_before_a_write_error_is_delivered_first);
+    tcase_add_test(tc, end_output_tells_the_peer_after_the_data);
+    tcase_add_test(tc, end_output_closes_a_pipe);
+    tcase_add_loop_test(tc, free_inside_callbacks, 0, 5);
+    tcase_add_test(tc, free_of_another_stream_in_the_same_batch);
+    tcase_add_test(tc, free_when_flushed_delivers_everything);
+    tcase_add_test(tc, free_when_flushed_gives_up_after_linger);
+    tcase_add_test(tc, free_when_flushed_without_linger_still_tries);
+    tcase_add_test(tc, regular_file_is_an_error_not_a_crash);
+    tcase_add_loop_test(tc, bulk_both_ways_intact_and_bounded, 0, 2);
+    tcase_add_test(tc, stalled_owner_bounds_memory);
+    tcase_add_test(tc, idle_stream_holds_no_buffers);
+    return run_suite("io/stream", tc);
+}
