@@ -15,6 +15,7 @@ struct balance_conn {
     bool used;            /* has served a session before (session sharing: never serves another) */
     unsigned running;     /* requests in flight on it */
     unsigned interactive; /* of these, interactive calls */
+    bool haunted;         /* a given-up request of another session may still be running there */
     size_t pending;       /* bytes queued and not yet taken by the server */
 };
 
@@ -23,6 +24,7 @@ struct balance_rules {
     enum balance_sharing sharing;
     unsigned max_running;
     size_t max_pending;   /* a server that does not read gets no further requests */
+    bool shun_haunted;    /* the server asks: no interactive call beside another session's ghost */
     bool one_interactive; /* the server asks its clients: interactive calls run alone
                              (protocol.md 1.7) */
 };
@@ -31,7 +33,8 @@ struct balance_rules {
  * resources/read. */
 bool balance_fits(const struct balance_rules *r, const struct balance_conn *c, bool interactive);
 
-/* Whether a is the better of two connections that fit: fewer requests, then fewer pending bytes. */
+/* Whether a is the better of two connections that fit: not haunted, then fewer requests, then fewer
+ * pending bytes. */
 bool balance_better(const struct balance_conn *a, const struct balance_conn *b);
 
 /* Whether one more connection should be opened for `waiting` requests that found no place, given

@@ -33,6 +33,8 @@ struct card {
 struct card *card_ref(struct card *c);
 struct card *card_unref(struct card *c);
 
+#define CONN_GHOSTS_OF_MANY UINT64_MAX
+
 struct conn {
     struct pool *pool;
     unsigned slot;
@@ -55,6 +57,10 @@ struct conn {
     struct affinity *lessee; /* exclusive/session sharing: who has it */
     bool used;               /* session sharing: has served somebody, must not serve another */
     LIST_HEAD(, affinity) homed;
+    /* Until then requests that were cancelled or timed out may still be running here, all of the
+     * affinity with this serial, or of several (CONN_GHOSTS_OF_MANY). */
+    usec_t ghosts_until;
+    uint64_t ghosts_of;
     void *user; /* the proxy's mux of this slot */
     char last_error[160];
 };

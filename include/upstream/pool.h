@@ -27,6 +27,7 @@ enum client_feature {
  * busy client cannot starve the others. */
 struct affinity {
     struct pool *pool;
+    uint64_t serial;   /* tells affinities apart, also dead ones; never 0 */
     struct conn *home; /* a slot, ready or not; NULL with session sharing until one is leased */
     LIST_ENTRY(affinity) home_link;
     TAILQ_HEAD(, ticket) waiting;
@@ -82,6 +83,7 @@ struct pool {
     unsigned waiting;    /* tickets in line */
     unsigned affinities; /* attached sessions */
     bool pinned;         /* the server's default pool: stays without sessions */
+    bool asked;          /* the server has asked a client at least once */
     bool server_asks;    /* single channel and the server asks: interactive calls run alone */
     bool stopping;
     void *user; /* the proxy's */
@@ -109,9 +111,10 @@ void pool_submit(struct ticket *t);
 /* The ticket's request is over (RUNNING), or not wanted any more (WAITING). No callback follows. */
 void ticket_done(struct ticket *t);
 
-/* A single-channel server asks its clients things: from now on interactive calls run alone on a
- * connection. */
-void pool_note_asks(struct pool *p);
+/* A server asked a client something. From now on interactive calls are kept away from other
+ * sessions' given-up calls; and with ambiguous = true, because it could not be told whom it asked,
+ * they run alone on a connection. */
+void pool_note_ask(struct pool *p, bool ambiguous);
 
 /* Whether any slot is ready, and the earliest next attempt of a failed one (USEC_NEVER when none
  * waits). */

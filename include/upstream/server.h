@@ -14,7 +14,8 @@ struct server {
     const struct pool_user *user;
     void *user_arg;
     struct pool *pools;
-    struct card *card; /* of the latest handshake; NULL before the first */
+    struct card *card;    /* of the latest handshake; NULL before the first */
+    uint64_t last_serial; /* of affinities */
     bool stopping;
     unsigned live;    /* transports not yet closed */
     struct task reap; /* frees pools that have ended */

@@ -23,10 +23,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -3,7 +3,8 @@
 
 bool balance_fits(const struct balance_rules *r, const struct balance_conn *c, bool interactive)
 {
-    if (!c->ready || c->running >= r->max_running || c->pending > r->max_pending)
+    if (!c->ready || c->running >= r->max_running || c->pending > r->max_pending ||
+        (r->shun_haunted && interactive && c->haunted))
         return false;
     switch (r->sharing) {
     case BALANCE_SHARED:
@@ -18,6 +19,8 @@ bool balance_fits(const struct balance_rules *r, const struct balance_conn *c, b
 
 bool balance_better(const struct balance_conn *a, const struct balance_conn *b)
 {
+    if (a->haunted != b->haunted)
+        return b->haunted;
     if (a->running != b->running)
         return a->running < b->running;
     return a->pending < b->pending;

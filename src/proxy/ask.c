@@ -101,41 +101,26 @@ static unsigned needed_features(const struct rpc_msg *m, struct slice text)
     }
 }
 
-/* The calls in flight on c that may have caused an ask; *ret_call is one of them. owner: only its
- * calls. */
-static unsigned candidates(struct conn *c, const struct session *owner, struct call **ret_call)
+/* The session that the ask is for, NULL when that is not certain; *ret_call the call it belongs to,
+ * if exactly one can be. Certain means: the connection is that session's, or every interactive call
+ * that is or may still be running on it is that session's. */
+static struct session *attribute(struct conn *c, struct call **ret_call)
 {
+    struct session *s = c->lessee ? session_of(c->lessee) : NULL;
     struct uplink *u;
     unsigned n = 0;
     for (size_t pos = 0; (u = mux_next(mux_of(c), &pos)) != NULL;) {
         if (u->on_answer != call_on_answer)
             continue;
         struct call *call = container_of(u, struct call, up);
-        if (!call->ticket.interactive || (owner && call->session != owner))
+        if (!call->ticket.interactive)
             continue;
-        *ret_call = call;
-        n++;
+        if (s && call->session != s)
+            return NULL;
+        s = call->session;
+        *ret_call = n++ == 0 ? call : NULL;
     }
-    return n;
-}
-
-/* The session that the ask is for, NULL when that is not certain; *ret_call the call it belongs to,
- * if one. */
-static struct session *attribute(struct conn *c, struct call **ret_call)
-{
-    struct call *call = NULL;
-    *ret_call = NULL;
-    if (c->lessee) {
-        struct session *owner = session_of(c->lessee);
-        if (candidates(c, owner, &call) == 1)
-            *ret_call = call;
-        return owner;
-    }
-    bool alone = candidates(c, NULL, &call) == 1 && !mux_haunted(mux_of(c));
-    if (!alone)
-        return NULL;
-    *ret_call = call;
-    return call->session;
+    return s && mux_haunted(mux_of(c), &s->affinity) ? NULL : s;
 }
 
 /* ---- delivery
@@ -148,15 +133,23 @@ static void edit_ids(struct rpc_edits *e, const struct rpc_msg *m, struct slice 
     rpc_edit_add(e, m->progress_token, id);
 }
 
-/* On the stream of the call it belongs to; else on the session's own. */
+static bool ask_on(struct channel *ch, struct call *call, struct payload *text,
+                   const struct rpc_edits *e)
+{
+    return ch && ch->ops->can_ask(ch) && ch->ops->send(ch, call, DELIVER_ASK, text, e) == 0;
+}
+
+/* On the stream of the call it belongs to; else on the session's own; else on any stream that it
+ * has open. */
 static bool deliver(struct session *s, struct call *call, struct payload *text,
                     const struct rpc_edits *e)
 {
-    struct channel *ch = call ? call->channel : NULL;
-    if (ch && ch->ops->can_ask(ch) && ch->ops->send(ch, call, DELIVER_ASK, text, e) == 0)
+    if (ask_on(call ? call->channel : NULL, call, text, e) || ask_on(s->push, NULL, text, e))
         return true;
-    ch = s->push;
-    return ch && ch->ops->can_ask(ch) && ch->ops->send(ch, NULL, DELIVER_ASK, text, e) == 0;
+    LIST_FOREACH (call, &s->calls, link)
+        if (call->up.id && ask_on(call->channel, call, text, e))
+            return true;
+    return false;
 }
 
 static struct ask *ask_new(struct session *s, struct conn *c, struct call *call, struct slice text,
@@ -214,8 +207,9 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
         reply_error(c, id, MCP_E_METHOD_NOT_FOUND, "Method not found");
         return;
     }
-    struct call *call;
+    struct call *call = NULL;
     struct session *s = attribute(c, &call);
+    pool_note_ask(c->pool, !s);
     if (s) {
         put_to_client(s, c, call, text, m);
         return;
@@ -224,7 +218,6 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     log_notice(CTX(c), "%s refused: it cannot be attributed to a single client",
                mcp_method_name(m->method));
     reply_error(c, id, MCP_E_INTERNAL, "Cannot attribute request to a single client");
-    pool_note_asks(c->pool);
 }
 
 /* ---- the client's side

@@ -14,6 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A request up to this size is kept until it is answered, so that it can be moved to another
+ * connection when the server dies without having read it; a bigger one fails with delivered "no"
+ * then. */
+#define KEEP_MAX ((size_t)64 * 1024)
+/* A server that dies unread again and again gets a request this often. */
+#define MOVES_MAX 3
+
 /* Progress extends a call, but not beyond this age. */
 #define CALL_AGE_MAX (3600 * USEC_PER_SEC)
 
@@ -106,10 +113,24 @@ void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg
               "The server answered without an id");
 }
 
+/* The server never had the request: it runs on the next connection, with a new id and its own time
+ * to wait. */
+static bool move(struct call *c)
+{
+    if (!c->hold || c->moves++ == MOVES_MAX || c->session->state == SESSION_ENDED)
+        return false;
+    env_timer_clear(call_env(c), &c->deadline);
+    ticket_done(&c->ticket);
+    pool_submit(&c->ticket);
+    return true;
+}
+
 static void on_lost(struct uplink *u, enum reason why, bool handed_over)
 {
     struct call *c = container_of(u, struct call, up);
     char text[256];
+    if (!handed_over && why != REASON_SHUTTING_DOWN && move(c))
+        return;
     /* While the connection is wound down in good order, queued bytes may still be delivered. */
     bool maybe = handed_over || why == REASON_SHUTTING_DOWN;
     if (why == REASON_SHUTTING_DOWN)
@@ -227,8 +248,10 @@ void call_submit(struct call *c)
     c->ticket.opening = c->method == MCP_INITIALIZE;
     call_ref(c);
     pool_submit(&c->ticket);
-    /* Only a request that has to wait outlives the bytes it came in. */
-    if (c->ticket.state == TICKET_WAITING)
+    /* Only now, so that the bytes which have just gone out are copied off the way of the first
+     * answer. */
+    if (c->ticket.state == TICKET_WAITING ||
+        (c->ticket.state == TICKET_RUNNING && c->text.text.n <= KEEP_MAX))
         c->hold = payload_hold(&c->text);
     call_unref(c);
 }
@@ -244,8 +267,8 @@ void call_send(struct call *c)
     rpc_edit_add(&e, c->id_span, up_id);
     rpc_edit_add(&e, c->token_span, up_id);
     c->up.mark = conn_send(c->ticket.conn, &c->text, &e);
-    c->hold = blob_unref(c->hold);
-    c->text = (struct payload){0};
+    if (c->text.text.n > KEEP_MAX)
+        c->hold = blob_unref(c->hold);
     call_arm_deadline(c);
 }
 
@@ -291,7 +314,8 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     c->outcome = outcome;
     env_timer_clear(call_env(c), &c->deadline);
     if (c->up.id)
-        mux_abandon(mux_of(c->up.conn), &c->up, outcome != CALL_ANSWERED && c->ticket.interactive);
+        mux_abandon(mux_of(c->up.conn), &c->up,
+                    outcome != CALL_ANSWERED && c->ticket.interactive ? &s->affinity : NULL);
     if (c->asks)
         ask_end_of_call(c);
     if (c->sub)

@@ -37,9 +37,10 @@ struct uplink {
 /* Cancelled or timed-out requests that the server may still be working on: while an interactive one
  * is among them, nobody can tell whom an ask is for. */
 #define GHOSTS_MAX 32
-#define GHOST_LIFE (60 * USEC_PER_SEC)
+#define GHOST_LIFE (15 * USEC_PER_SEC)
 struct ghost {
-    uint64_t id;
+    uint64_t id;    /* upstream; 0 = free */
+    uint64_t owner; /* affinity.serial of its session */
     usec_t until;
 };
 
@@ -85,9 +86,13 @@ void mux_add(struct mux *m, struct uplink *u);
 /* The uplink with this id, removed from the mux; NULL when there is none (late, or never was). */
 struct uplink *mux_take(struct mux *m, uint64_t id);
 struct uplink *mux_peek(const struct mux *m, uint64_t id);
-/* Takes u out. An interactive request that was sent stays behind as a ghost. */
-void mux_abandon(struct mux *m, struct uplink *u, bool ghost);
-bool mux_haunted(struct mux *m);
+/* Takes u out. owner: the affinity whose interactive request stays behind as a ghost; NULL: no
+ * ghost. */
+void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner);
+/* Whether an interactive request of another affinity than a may still be running after it was given
+ * up. */
+bool mux_haunted(const struct mux *m, const struct affinity *a);
+void mux_forget_ghosts(struct mux *m);
 /* Takes out any one uplink, NULL when empty: for the end of a connection. */
 struct uplink *mux_take_any(struct mux *m);
 /* Walks the uplinks: *pos starts at 0; NULL at the end. The mux must not change meanwhile. */
@@ -108,8 +113,10 @@ struct call {
     enum reason reason;
     usec_t retry_after;
     struct payload
-        text;          /* the request; borrowed inside session_submit, held in `hold` afterwards */
-    struct blob *hold; /* while the request waits to be sent */
+        text; /* the request; borrowed inside session_submit, held in `hold` afterwards */
+    struct blob
+        *hold; /* keeps text alive: while it waits, and then if it is small enough to be moved */
+    unsigned moves;      /* times it went on to another connection */
     struct span id_span; /* where the id and the progress token stand in text */
     struct span token_span;
     struct slice id;    /* copies, in the tail of this allocation */

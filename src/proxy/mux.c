@@ -78,11 +78,31 @@ struct uplink *mux_peek(const struct mux *m, uint64_t id)
     return i == SIZE_MAX ? NULL : m->table[i];
 }
 
+/* Sums the ghosts up for the pool, which keeps other sessions' calls away from them. */
+static void sum_ghosts(struct mux *m)
+{
+    struct conn *c = m->conn;
+    usec_t now = c->pool->server->env->now;
+    c->ghosts_until = 0;
+    for (unsigned i = 0; i < GHOSTS_MAX; i++) {
+        const struct ghost *g = &m->ghosts[i];
+        if (g->id == 0 || g->until <= now)
+            continue;
+        c->ghosts_of =
+            c->ghosts_until == 0 || c->ghosts_of == g->owner ? g->owner : CONN_GHOSTS_OF_MANY;
+        if (g->until > c->ghosts_until)
+            c->ghosts_until = g->until;
+    }
+}
+
 static void lay_ghost(struct mux *m, uint64_t id)
 {
-    for (unsigned i = 0; i < GHOSTS_MAX; i++)
-        if (m->ghosts[i].id == id)
-            m->ghosts[i].id = 0;
+    for (unsigned i = 0; i < GHOSTS_MAX; i++) {
+        if (m->ghosts[i].id != id)
+            continue;
+        m->ghosts[i].id = 0;
+        sum_ghosts(m);
+    }
 }
 
 struct uplink *mux_take(struct mux *m, uint64_t id)
@@ -112,25 +132,30 @@ struct uplink *mux_next(const struct mux *m, size_t *pos)
     return NULL;
 }
 
-void mux_abandon(struct mux *m, struct uplink *u, bool ghost)
+void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner)
 {
     if (u->id == 0)
         return;
     uint64_t id = u->id;
     remove_at(m, find(m, id));
-    if (!ghost)
+    if (!owner)
         return;
     usec_t now = m->conn->pool->server->env->now;
-    m->ghosts[m->ghost_next++ % GHOSTS_MAX] = (struct ghost){id, now + GHOST_LIFE};
+    m->ghosts[m->ghost_next++ % GHOSTS_MAX] = (struct ghost){id, owner->serial, now + GHOST_LIFE};
+    sum_ghosts(m);
 }
 
-bool mux_haunted(struct mux *m)
+bool mux_haunted(const struct mux *m, const struct affinity *a)
 {
-    usec_t now = m->conn->pool->server->env->now;
+    const struct conn *c = m->conn;
+    return c->ghosts_until > c->pool->server->env->now && c->ghosts_of != a->serial;
+}
+
+void mux_forget_ghosts(struct mux *m)
+{
     for (unsigned i = 0; i < GHOSTS_MAX; i++)
-        if (m->ghosts[i].id && m->ghosts[i].until > now)
-            return true;
-    return false;
+        m->ghosts[i] = (struct ghost){0};
+    m->conn->ghosts_until = 0;
 }
 
 void mux_init_slot(struct conn *c)

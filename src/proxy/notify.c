@@ -75,22 +75,23 @@ static void on_progress(struct conn *c, struct payload *text, const struct rpc_m
         call_on_progress(container_of(u, struct call, up), text, m);
 }
 
-/* The call that a log message can only belong to: the one in flight. */
-static struct call *only_call(struct conn *c, const struct session *owner)
+/* The session that a log message can only be for; *ret_call its call, if it can only belong to
+ * that. */
+static struct session *attribute(struct conn *c, struct call **ret_call)
 {
+    struct session *s = c->lessee ? session_of(c->lessee) : NULL;
     struct uplink *u;
-    struct call *found = NULL;
+    unsigned n = 0;
     for (size_t pos = 0; (u = mux_next(mux_of(c), &pos)) != NULL;) {
         if (u->on_answer != call_on_answer)
             continue;
         struct call *call = container_of(u, struct call, up);
-        if (owner && call->session != owner)
-            continue;
-        if (found)
+        if (s && call->session != s)
             return NULL;
-        found = call;
+        s = call->session;
+        *ret_call = n++ == 0 ? call : NULL;
     }
-    return found;
+    return s && mux_haunted(mux_of(c), &s->affinity) ? NULL : s;
 }
 
 static bool level_permits(const struct session *s, struct slice raw_level)
@@ -103,9 +104,8 @@ static bool level_permits(const struct session *s, struct slice raw_level)
 
 static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {
-    struct session *owner = c->lessee ? session_of(c->lessee) : NULL;
-    struct call *call = mux_haunted(mux_of(c)) && !owner ? NULL : only_call(c, owner);
-    struct session *s = call ? call->session : owner;
+    struct call *call = NULL;
+    struct session *s = attribute(c, &call);
     if (!s) {
         log_debug(CTX(c), "log message of the server belongs to no single client: %.*s",
                   (int)(text->text.n < 512 ? text->text.n : 512), text->text.p);

@@ -16,7 +16,7 @@ static void on_ready(struct conn *c)
 {
     struct mux *m = mux_of(c);
     m->level = MCP_LOG_UNSET;
-    memset(m->ghosts, 0, sizeof(m->ghosts));
+    mux_forget_ghosts(m);
     levels_apply_conn(c);
     sub_replay(c);
 }

@@ -45,7 +45,7 @@ static void request(struct sub *sub, const char *method)
 static void sub_free(struct sub *sub)
 {
     if (sub->up.id)
-        mux_abandon(sub->mux, &sub->up, false);
+        mux_abandon(sub->mux, &sub->up, NULL);
     HASH_DEL(sub->mux->subs, sub);
     free(sub->uri);
     free(sub->raw);

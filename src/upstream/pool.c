@@ -37,6 +37,7 @@ static struct balance_rules pool_rules(const struct pool *p)
         .max_running = pool_config(p)->limits.max_in_flight_per_connection,
         .max_pending = PENDING_HIGH,
         .one_interactive = p->server_asks,
+        .shun_haunted = p->asked,
     };
 }
 
@@ -50,6 +51,7 @@ static struct balance_conn conn_view(const struct conn *c, const struct affinity
         .running = c->running,
         .interactive = c->interactive,
         .pending = conn_pending(c),
+        .haunted = c->ghosts_until > pool_env(c->pool)->now && c->ghosts_of != a->serial,
     };
 }
 
@@ -86,6 +88,7 @@ static struct conn *choose_home(struct pool *p)
 void affinity_init(struct affinity *a, struct pool *p)
 {
     a->pool = p;
+    a->serial = ++p->server->last_serial;
     a->home = NULL;
     TAILQ_INIT(&a->waiting);
     p->affinities++;
@@ -191,11 +194,19 @@ bool pool_wants(const struct conn *c)
            !LIST_EMPTY(&c->homed);
 }
 
+static unsigned count_recovering(const struct pool *p)
+{
+    unsigned n = count_state(p, CONN_WAITING);
+    for (unsigned i = 0; i < p->slot_count; i++)
+        n += p->slots[i].state == CONN_CLOSING && p->slots[i].failed;
+    return n;
+}
+
 static void grow(struct pool *p)
 {
     struct balance_rules r = pool_rules(p);
-    unsigned starting = count_starting(p);
-    while (balance_should_grow(&r, p->waiting, starting, count_state(p, CONN_WAITING))) {
+    unsigned starting = count_starting(p), recovering = count_recovering(p);
+    while (balance_should_grow(&r, p->waiting, starting, recovering)) {
         struct conn *c = idle_slot(p);
         if (!c)
             return;
@@ -213,7 +224,7 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     struct balance_rules r = pool_rules(p);
     if (a->home && a->home->state == CONN_READY) {
         struct balance_conn v = conn_view(a->home, a);
-        if (balance_fits(&r, &v, t->interactive))
+        if (!v.haunted && balance_fits(&r, &v, t->interactive))
             return a->home;
     }
     struct conn *best = NULL;
@@ -435,15 +446,15 @@ void pool_on_conn_drain(struct conn *c)
         env_defer(pool_env(c->pool), &c->pool->pump);
 }
 
-void pool_note_asks(struct pool *p)
+void pool_note_ask(struct pool *p, bool ambiguous)
 {
-    if (p->server_asks)
+    p->asked = true;
+    if (!ambiguous || p->server_asks)
         return;
     p->server_asks = true;
     log_notice(LOG_CTX(.server = pool_config(p)->name),
                "the server asks its clients: from now on tools/call, prompts/get and "
-               "resources/read run one at "
-               "a time on each shared connection");
+               "resources/read run one at a time on each shared connection");
 }
 
 /* ---- size and life

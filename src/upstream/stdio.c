@@ -78,6 +78,11 @@ static void go_down(struct stdio *t, enum reason why, bool fatal, const char *de
         return;
     t->down = true;
     env_timer_clear(&t->loop->env, &t->settle);
+    /* What the process has not read by now it never will: those requests certainly did not run. */
+    if (t->child && !t->exited)
+        child_kill(t->child);
+    if (t->io)
+        stream_take_back(t->io);
     t->ev->on_down(t->arg, why, fatal, detail);
 }
 
@@ -360,17 +365,17 @@ static void on_input(void *arg)
     struct stdio *t = arg;
     struct line_piece piece;
     size_t used;
-    for (;;) {
-        bool more = line_next(&t->lines, stream_input(t->io), &used, &piece);
+    for (bool more = true; more;) {
         if (t->down || t->closing) {
             stream_consume(t->io, stream_input(t->io).n);
             return;
         }
+        more = line_next(&t->lines, stream_input(t->io), &used, &piece);
         if (more)
             on_piece(t, &piece);
+        if (!t->io)
+            return; /* what the piece said was the end of this transport */
         stream_consume(t->io, used);
-        if (!more)
-            return;
     }
 }
 
@@ -539,8 +544,12 @@ static void stdio_close(struct transport *tr, bool now)
     if (first) {
         env_timer_clear(&t->loop->env, &t->settle);
         drop_big_line(t);
-        if (t->io)
+        if (t->io && !now)
             stream_end_output(t->io);
+    }
+    if (now) {
+        stream_free(t->io);
+        t->io = NULL;
     }
     if (t->child && !t->exited) {
         if (now)

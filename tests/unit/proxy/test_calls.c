@@ -264,18 +264,46 @@ START_TEST(a_server_that_dies_fails_its_calls_honestly)
     f->stuck_from = f->marks; /* the second was not taken by the kernel yet */
     fake_die(f);
     turn();
-    const char *m = client_read(&a), *n = client_read(&a);
-    const char *one = strstr(m, "\"id\":1") ? m : n, *two = one == m ? n : m;
-    ck_assert_has(one, "\"reason\":\"upstream_lost\"");
-    ck_assert_has(one, "\"delivered\":\"maybe\"");
-    ck_assert_has(one, "\"server\":\"fake\"");
-    ck_assert_has(two, "\"delivered\":\"no\"");
-    /* The next call works on the same session. */
+    const char *m = client_read(&a);
+    ck_assert_has(m, "\"id\":1");
+    ck_assert_has(m, "\"reason\":\"upstream_lost\"");
+    ck_assert_has(m, "\"delivered\":\"maybe\"");
+    ck_assert_has(m, "\"server\":\"fake\"");
+    ck_assert_ptr_null(client_read(&a));
+    /* The other was never received: it runs on the next connection, and so does a new one. */
     client_say(&a, CALL("3"));
     pass(5 * USEC_PER_SEC);
-    uint64_t up = id_of(fake_read(fake_at(0)));
-    fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":1}", (unsigned long long)up);
-    ck_assert_str_eq(client_read(&a), "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":1}");
+    for (int id = 2; id <= 3; id++) {
+        char text[64];
+        uint64_t up = id_of(fake_read(fake_at(0)));
+        fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":1}",
+                 (unsigned long long)up);
+        snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":1}", id);
+        ck_assert_str_eq(client_read(&a), text);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(a_call_is_moved_a_few_times_and_then_fails_as_never_delivered)
+{
+    start(NULL, NULL);
+    client_say(&a, CALL("1"));
+    unsigned deaths = 0;
+    for (; session_in_flight(a.session); deaths++) {
+        struct fake *f = fake_at(0);
+        ck_assert_has(fake_read(f), "tools/call");
+        f->stuck_from = 1;
+        fake_die(f);
+        pass(USEC_PER_SEC);
+        if (session_in_flight(a.session))
+            pass(9 * USEC_PER_SEC);
+    }
+    ck_assert_uint_eq(deaths, 4);
+    const char *m = client_read(&a);
+    ck_assert_has(m, "\"reason\":\"upstream_lost\"");
+    ck_assert_has(m, "\"delivered\":\"no\"");
+    ck_assert_has(m, "\"retryable\":true");
     end();
 }
 END_TEST
@@ -421,6 +449,7 @@ int main(void)
     tcase_add_test(t, a_call_ends_at_its_deadline_and_progress_extends_it);
     tcase_add_test(t, progress_cannot_extend_a_call_beyond_an_hour);
     tcase_add_test(t, a_server_that_dies_fails_its_calls_honestly);
+    tcase_add_test(t, a_call_is_moved_a_few_times_and_then_fails_as_never_delivered);
     tcase_add_test(t, a_call_waits_for_a_server_that_restarts_but_not_for_ever);
     tcase_add_test(t, an_initialize_fails_at_once_when_the_command_does_not_exist);
     tcase_add_test(t, limits_refuse_with_overloaded);

@@ -158,7 +158,7 @@ START_TEST(an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on)
 }
 END_TEST
 
-START_TEST(while_a_cancelled_call_may_still_run_nobody_is_asked)
+START_TEST(while_a_cancelled_call_may_still_run_nobody_else_is_asked)
 {
     begin(NULL);
     open_ready(&a, SAMPLING);
@@ -166,11 +166,11 @@ START_TEST(while_a_cancelled_call_may_still_run_nobody_is_asked)
     struct fake *f = fake_of(&a);
     client_say(&a, CALL("1"));
     uint64_t gone = id_of(fake_read(f));
-    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
-                   "cancelled\",\"params\":{\"requestId\":1}}");
-    ck_assert_has(fake_read(f), "cancelled");
     client_say(&b, CALL("2"));
     uint64_t up = id_of(fake_read(f));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                   "\"requestId\":1}}");
+    ck_assert_has(fake_read(f), "cancelled");
     fake_say(f, ASK); /* a's or b's? */
     ck_assert_has(fake_read(f), "-32603");
     ck_assert_ptr_null(client_read(&b));
@@ -181,6 +181,48 @@ START_TEST(while_a_cancelled_call_may_still_run_nobody_is_asked)
     fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
     client_close(&a);
     client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_session_may_be_asked_beside_its_own_cancelled_call_but_not_beside_anothers)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    open_ready(&b, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                   "\"requestId\":1}}");
+    client_say(&a, CALL("2"));
+    fake_say(f, ASK);
+    ck_assert_has(client_read(&a), "sampling/createMessage");
+    /* Now that the server is known to ask, b's call keeps away from a's ghost: on another
+     * connection. */
+    unsigned before = w.opens;
+    client_say(&b, CALL("3"));
+    turn();
+    ck_assert_uint_eq(w.opens, before + 1);
+    struct fake *g = w.fakes;
+    ck_assert_has(fake_read(g), "tools/call");
+    fake_say(g, ASK);
+    ck_assert_has(client_read(&b), "sampling/createMessage");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(asks_for_parallel_calls_of_one_session_are_certain)
+{
+    begin(NULL);
+    open_ready(&a, SAMPLING);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    client_say(&a, CALL("2"));
+    fake_say(f, ASK);
+    ck_assert_has(client_read(&a), "sampling/createMessage");
+    client_close(&a);
     world_end();
 }
 END_TEST
@@ -606,7 +648,9 @@ int main(void)
     tcase_add_test(t, principals_never_share_a_connection);
     tcase_add_test(t, an_ask_goes_to_the_only_caller_and_back);
     tcase_add_test(t, an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on);
-    tcase_add_test(t, while_a_cancelled_call_may_still_run_nobody_is_asked);
+    tcase_add_test(t, while_a_cancelled_call_may_still_run_nobody_else_is_asked);
+    tcase_add_test(t, a_session_may_be_asked_beside_its_own_cancelled_call_but_not_beside_anothers);
+    tcase_add_test(t, asks_for_parallel_calls_of_one_session_are_certain);
     tcase_add_test(t, what_was_not_declared_is_refused);
     tcase_add_test(t, an_ask_ends_with_its_call);
     tcase_add_test(t, a_client_that_cannot_be_asked_costs_the_server_no_wait);
