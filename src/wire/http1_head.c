@@ -60,7 +60,7 @@ static enum http1_error check_response_prefix(struct slice s)
 {
     size_t n = s.n < 5 ? s.n : 5;
 
-    return n == 0 || memcmp(s.p, "HTTP/", n) == 0 ? HTTP1_OK : HTTP1_E_START_LINE;
+    return memcmp(s.p, "HTTP/", n) == 0 ? HTTP1_OK : HTTP1_E_START_LINE;
 }
 
 /* "HTTP/1.0" or "HTTP/1.1". */
@@ -129,7 +129,7 @@ static enum http1_error parse_request_line(struct slice line, struct http1_reque
 
 static enum http1_error parse_status_line(struct slice line, struct http1_response *r)
 {
-    struct slice rest = line;
+    struct slice rest;
     enum http1_error err;
 
     if (line.n < 9 || line.p[8] != ' ')

@@ -184,9 +184,11 @@ static const struct error_row error_rows[] = {
 
 static const struct error_row *error_row(ssize_t error)
 {
-    size_t i = error <= 0 ? (size_t)0 - (size_t)error : 0;
-
-    return &error_rows[i < ARRAY_LEN(error_rows) ? i : -HTTP1_E_START_LINE];
+    if (error > 0) /* a length, not an error */
+        error = HTTP1_OK;
+    if (error < HTTP1_E_WRITE)
+        error = HTTP1_E_START_LINE;
+    return &error_rows[-error];
 }
 
 unsigned http1_error_status(ssize_t error)

@@ -56,7 +56,7 @@ static void feed(struct feed *f, struct slice more)
         char *copy = xmalloc(n ? n : 1);
         struct line_piece piece;
 
-        if (n > 0)
+        if (f->in.data)
             memcpy(copy, buf_peek(&f->in).p, n);
         got = line_next(&f->r, slice_of(copy, n), &used, &piece);
         ck_assert_uint_le(used, n);

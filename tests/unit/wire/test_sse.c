@@ -34,7 +34,8 @@ static enum sse_status feed_piece(struct sse_reader *r, struct slice piece, stru
     struct slice in = slice_of(copy, piece.n);
     enum sse_status rc = SSE_MORE;
 
-    memcpy(copy, piece.p, piece.n);
+    if (piece.n > 0)
+        memcpy(copy, piece.p, piece.n);
     while (in.n > 0) {
         struct sse_event ev;
         size_t used;
