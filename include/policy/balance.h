@@ -24,7 +24,6 @@ struct balance_rules {
     enum balance_sharing sharing;
     unsigned max_running;
     size_t max_pending;   /* a server that does not read gets no further requests */
-    bool shun_haunted;    /* the server asks: no interactive call beside another session's ghost */
     bool one_interactive; /* the server asks its clients: interactive calls run alone
                              (protocol.md 1.7) */
 };

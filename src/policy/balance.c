@@ -3,8 +3,7 @@
 
 bool balance_fits(const struct balance_rules *r, const struct balance_conn *c, bool interactive)
 {
-    if (!c->ready || c->running >= r->max_running || c->pending > r->max_pending ||
-        (r->shun_haunted && interactive && c->haunted))
+    if (!c->ready || c->running >= r->max_running || c->pending > r->max_pending)
         return false;
     switch (r->sharing) {
     case BALANCE_SHARED:

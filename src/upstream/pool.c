@@ -37,7 +37,6 @@ static struct balance_rules pool_rules(const struct pool *p)
         .max_running = pool_config(p)->limits.max_in_flight_per_connection,
         .max_pending = PENDING_HIGH,
         .one_interactive = p->server_asks,
-        .shun_haunted = p->asked,
     };
 }
 
@@ -55,6 +54,52 @@ static struct balance_conn conn_view(const struct conn *c, const struct affinity
     };
 }
 
+/* ---- supply
+ * -------------------------------------------------------------------------------------- */
+
+static unsigned count_state(const struct pool *p, enum conn_state s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        n += p->slots[i].state == s;
+    return n;
+}
+
+static unsigned count_starting(const struct pool *p)
+{
+    return count_state(p, CONN_CONNECTING) + count_state(p, CONN_HANDSHAKE);
+}
+
+unsigned pool_ready_count(const struct pool *p)
+{
+    return count_state(p, CONN_READY);
+}
+
+usec_t pool_next_attempt(const struct pool *p)
+{
+    usec_t at = USEC_NEVER;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state == CONN_WAITING && p->slots[i].retry_at < at)
+            at = p->slots[i].retry_at;
+    return at;
+}
+
+static struct conn *idle_slot(struct pool *p)
+{
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (p->slots[i].state == CONN_IDLE)
+            return &p->slots[i];
+    return NULL;
+}
+
+static unsigned count_recovering(const struct pool *p)
+{
+    unsigned n = count_state(p, CONN_WAITING);
+    for (unsigned i = 0; i < p->slot_count; i++)
+        n += p->slots[i].state == CONN_CLOSING && p->slots[i].failed;
+    return n;
+}
+
 /* ---- homes
  * --------------------------------------------------------------------------------------- */
 
@@ -69,15 +114,33 @@ static void set_home(struct affinity *a, struct conn *c)
         LIST_INSERT_HEAD(&c->homed, a, home_link);
 }
 
-/* Where a new session of a shared pool lives: the first ready slot with the least to do, else one
- * that is starting, else the first. */
+static bool is_haunted(const struct conn *c)
+{
+    return c->ghosts_until > pool_env(c->pool)->now;
+}
+
+static bool better_home(const struct conn *a, const struct conn *b)
+{
+    if (is_haunted(a) != is_haunted(b))
+        return is_haunted(b);
+    return a->running < b->running;
+}
+
+/* Where a new session of a shared pool lives: the ready slot with the least to do and no given-up
+ * call that may still be running, else one that is starting, else the first. Once the server is
+ * known to ask its clients, a new session had rather have a fresh connection than a haunted one. */
 static struct conn *choose_home(struct pool *p)
 {
-    struct conn *best = NULL;
+    struct conn *best = NULL, *fresh;
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = &p->slots[i];
-        if (c->state == CONN_READY && (!best || c->running < best->running))
+        if (c->state == CONN_READY && (!best || better_home(c, best)))
             best = c;
+    }
+    if (best && is_haunted(best) && p->asked && count_recovering(p) == 0 &&
+        (fresh = idle_slot(p)) != NULL) {
+        conn_open(fresh);
+        return fresh;
     }
     for (unsigned i = 0; !best && i < p->slot_count; i++)
         if (conn_is_starting(&p->slots[i]))
@@ -123,44 +186,6 @@ void affinity_done(struct affinity *a)
     arm_shrink(p);
 }
 
-/* ---- supply
- * -------------------------------------------------------------------------------------- */
-
-static unsigned count_state(const struct pool *p, enum conn_state s)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].state == s;
-    return n;
-}
-
-static unsigned count_starting(const struct pool *p)
-{
-    return count_state(p, CONN_CONNECTING) + count_state(p, CONN_HANDSHAKE);
-}
-
-unsigned pool_ready_count(const struct pool *p)
-{
-    return count_state(p, CONN_READY);
-}
-
-usec_t pool_next_attempt(const struct pool *p)
-{
-    usec_t at = USEC_NEVER;
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == CONN_WAITING && p->slots[i].retry_at < at)
-            at = p->slots[i].retry_at;
-    return at;
-}
-
-static struct conn *idle_slot(struct pool *p)
-{
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == CONN_IDLE)
-            return &p->slots[i];
-    return NULL;
-}
-
 /* Whether the pool is to be kept alive at all. */
 static bool pool_is_used(const struct pool *p)
 {
@@ -194,14 +219,6 @@ bool pool_wants(const struct conn *c)
            !LIST_EMPTY(&c->homed);
 }
 
-static unsigned count_recovering(const struct pool *p)
-{
-    unsigned n = count_state(p, CONN_WAITING);
-    for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].state == CONN_CLOSING && p->slots[i].failed;
-    return n;
-}
-
 static void grow(struct pool *p)
 {
     struct balance_rules r = pool_rules(p);
@@ -224,7 +241,7 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     struct balance_rules r = pool_rules(p);
     if (a->home && a->home->state == CONN_READY) {
         struct balance_conn v = conn_view(a->home, a);
-        if (!v.haunted && balance_fits(&r, &v, t->interactive))
+        if (balance_fits(&r, &v, t->interactive))
             return a->home;
     }
     struct conn *best = NULL;
