@@ -5,6 +5,8 @@
             self.assertEqual(self.http().tool("echo", {"text": "x"}), "x")
 """
 import json
+import os
+import signal
 import unittest
 
 from clients import (ALL_CAPABILITIES, LATEST, OLDEST, VERSIONS, HttpClient, LineClient, RpcError, SseClient,  # noqa
@@ -20,6 +22,7 @@ SINGLE = {"min_connections": 1, "max_connections": 1}
 class DaemonCase(unittest.TestCase):
     servers = {"demo": demo()}
     config = {"resilience": SINGLE}
+    way_in = None  # which kind of client every_way_in made last
 
     def setUp(self):
         self.clients = []
@@ -61,10 +64,19 @@ class DaemonCase(unittest.TestCase):
         return self._made(SseClient(self.daemon, server, **more), initialize)
 
     def every_way_in(self, server="demo", **more):
-        """A client of each kind, one after the other, each as a subtest."""
+        """A client of each kind, one after the other."""
         for make in (self.http, self.sse, self.line):
-            with self.subTest(way_in=make.__name__):
-                yield make(server, **more)
+            self.way_in = make.__name__
+            yield make(server, **more)
+        self.way_in = None
+
+    def _callTestMethod(self, method):
+        try:
+            method()
+        except Exception as e:
+            if self.way_in:
+                e.add_note("the way in was " + self.way_in)
+            raise
 
     def conn(self):
         """A bare connection to the HTTP listener."""
@@ -102,13 +114,35 @@ class DaemonCase(unittest.TestCase):
 
     def hold(self, client, key="k", server="fake", **more):
         """Starts a call that stays open; waits until the fake server runs it. Returns (call, upstream message)."""
+        before = len(self.daemon.ledger(server, "run", tool="hold", nonce=key))
         call = client.start_tool("hold", {"key": key, "nonce": key}, **more)
-        run = self.daemon.wait_ledger(server, "run", tool="hold", nonce=key)[-1]
-        message = [m for m in self.daemon.received(server, "tools/call") if m["id"] == run["id"]][-1]
-        return call, message
+
+        def running():
+            return self.daemon.ledger(server, "run", tool="hold", nonce=key)[before:]
+        run = poll_until(running, "the call to be held")[0]
+        return call, [e["message"] for e in self.daemon.ledger(server, "recv", pid=run["pid"])
+                      if e["message"].get("id") == run["id"] and e["message"].get("method") == "tools/call"][-1]
 
     def release(self, client, key="k"):
         self.assertEqual(client.tool("release", {"key": key}), "ok")
+
+    def die(self, client, server="fake", **arguments):
+        """Ends the server's process while nothing is in flight; returns when its successor runs."""
+        mark = len(self.daemon.ledger(server))
+        self.assertEqual(client.tool("die", {"after": True, **arguments}), "bye")
+        self.wait_successor(mark, server)
+
+    def kill(self, client, server="fake"):
+        """Kills the process that serves the client. Returns the length of the ledger at that moment."""
+        pid = json.loads(client.tool("report"))["pid"]
+        mark = len(self.daemon.ledger(server))
+        os.kill(pid, signal.SIGKILL)
+        return mark
+
+    def wait_successor(self, mark, server="fake"):
+        """Returns when a process of that server began after the ledger had `mark` entries."""
+        poll_until(lambda: [e for e in self.daemon.ledger(server)[mark:] if e["event"] == "start"],
+                   "a new process of " + server)
 
     def assert_alive(self, server="demo"):
         """The daemon serves new clients: whatever came before did no harm."""

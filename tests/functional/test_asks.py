@@ -117,8 +117,11 @@ class AskTest(DaemonCase):
     def test_a_server_known_to_ask_serves_one_call_at_a_time(self):
         self.daemon.stop()
         self.start(config={"resilience": SINGLE, "defaults": {**FEATURES, "server_asks": "yes"}})
-        clients = [self.http("demo", capabilities=ALL_CAPABILITIES) for _ in range(4)]
-        calls = [c.start_tool("ask", {"kind": "sampling"}) for c in clients]
+        clients = [self.line("demo", capabilities=ALL_CAPABILITIES) for _ in range(4)]
+        calls = []
+        for c in clients:
+            calls.append(c.start_tool("ask", {"kind": "sampling"}))
+            c.barrier()  # so that they queue in this order
         for n, c in enumerate(clients):
             c.respond(c.wait_message("sampling/createMessage"), {"client": n})
             self.assertEqual(json.loads(calls[n].text()), {"client": n})
@@ -156,6 +159,8 @@ class AskTest(DaemonCase):
         self.assertEqual(poll_until(heard, "the answer for the client that left")[0]["result"], {"action": "cancel"})
 
     def test_a_server_may_take_its_ask_back(self):
+        self.daemon.stop()
+        self.start(config={"resilience": SINGLE, "defaults": {**FEATURES, "server_asks": "yes"}})
         for c in self.everybody("demo"):
             call = c.start_tool("ask", {"kind": "sampling"})
             ask = c.wait_message("sampling/createMessage")

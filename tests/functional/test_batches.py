@@ -101,10 +101,13 @@ class BatchTest(DaemonCase):
     def test_J11_a_bad_element_spoils_only_itself(self):
         c = self.http(version=L1)
         post = self.post(c, [echo(1, "one"), 5, {"jsonrpc": "1.0", "id": 2, "method": "ping"}, echo(3, "three")])
-        self.assertIn(post.status, (200,))
+        self.assertEqual(post.status, 200)
         answered = {k: a[0] for k, a in c.responses.items()}
         self.assertEqual(answered["1"]["result"]["content"][0]["text"], "one")
         self.assertEqual(answered["3"]["result"]["content"][0]["text"], "three")
+        self.assertEqual(answered["2"]["error"]["code"], -32600)
+        self.assertEqual(set(answered), {"1", "2", "3"})
+        self.assertEqual([m["error"]["code"] for m in c.inbox], [-32600])
 
     def test_J11_on_lines(self):
         c = self.line(version=L1)

@@ -11,29 +11,22 @@ class DeathTest(DaemonCase):
     servers = {"fake": fake(), "demo": demo()}
     config = {"resilience": QUICK}
 
-    def kill(self, c):
-        pid = json.loads(c.tool("report"))["pid"]
-        os.kill(pid, signal.SIGKILL)
-        return pid
-
     def test_a_call_in_flight_gets_one_honest_error_and_the_next_works(self):
         for c in self.every_way_in("fake"):
-            with self.subTest():
-                key = type(c).__name__
-                call, _ = self.hold(c, key)
-                pid = self.kill(c)
-                error = call.error()
-                self.assert_error(error, -32603, "upstream_lost", "maybe", "fake")
-                self.assertIn("fake", error.message)
-                self.assertNotEqual(json.loads(c.tool("report"))["pid"], pid)
-                c.barrier()
-                self.assertEqual(c.responses, {})
-                self.assertEqual(len(self.daemon.ledger("fake", "run", nonce=key)), 1)
+            key = type(c).__name__
+            call, _ = self.hold(c, key)
+            self.kill(c)
+            error = call.error()
+            self.assert_error(error, -32603, "upstream_lost", "maybe", "fake")
+            self.assertIn("fake", error.message)
+            self.assertEqual(c.tool("record", {"nonce": "next"}), "next")
+            c.barrier()
+            self.assertEqual(c.responses, {})
+            self.assertEqual(len(self.daemon.ledger("fake", "run", nonce=key)), 1)
 
     def test_an_idle_death_is_not_noticed_at_all(self):
         for c in self.every_way_in("fake"):
-            pid = self.kill(c)
-            poll_until(lambda: pid not in self.daemon.children(), "the process to end")
+            self.wait_successor(self.kill(c))
             self.assertEqual(c.tool("record", {"nonce": "n"}), "n")
 
     def test_the_session_survives_any_number_of_deaths(self):
@@ -54,10 +47,11 @@ class DeathTest(DaemonCase):
         c = self.line("fake")
         c.request("logging/setLevel", {"level": "warning"})
         c.request("resources/subscribe", {"uri": "x://1"})
-        pid = self.kill(c)
+        mark = self.kill(c)
+        self.wait_successor(mark)
         c.tool("record", {"nonce": "n"})
         def replayed():
-            new = [e["message"] for e in self.daemon.ledger("fake", "recv") if e["pid"] != pid]
+            new = [e["message"] for e in self.daemon.ledger("fake")[mark:] if e["event"] == "recv"]
             return {m["method"]: m.get("params") for m in new
                     if m.get("method") in ("logging/setLevel", "resources/subscribe")}
         poll_until(lambda: len(replayed()) == 2, "level and subscription at the new process")
@@ -82,7 +76,7 @@ class DeathTest(DaemonCase):
         self.daemon.allow_error("server=fake")
         c = self.http("fake")
         open(gate, "w").close()
-        c.tool("die", {"after": True})
+        self.die(c)
         error = c.start_tool("record", {"nonce": "never"}).error()
         self.assert_error(error, -32603, "upstream_unavailable", "no", "fake")
         self.assertTrue(error.data.get("retryable"))

@@ -89,6 +89,14 @@ class LineTest(DaemonCase):
         s.half_close()
         self.assertEqual(json.loads(s.wait_closed()), {"jsonrpc": "2.0", "id": 1, "result": {}})
 
+    def test_half_a_message_at_the_end_does_not_count(self):
+        for part in (PING[:-1], b"{", b"["):
+            s = self.sock()
+            s.send(PING + b"\n" + part)
+            s.half_close()
+            answers = [json.loads(line) for line in s.wait_closed().splitlines()]
+            self.assertEqual([a for a in answers if "result" in a], answers[:1])
+
     def test_a_line_too_long_gets_an_error_and_the_connection_goes_on(self):
         c = self.line()
         for size in (70000, 1 << 20):

@@ -316,6 +316,7 @@ class CancelTest(Raw):
 
     def test_the_type_of_the_id_counts(self):
         c = self.http("fake")
+        c.next_id = 10
         call, _ = self.hold(c, id=1)
         c.notify("notifications/cancelled", {"requestId": "1"})
         self.release(c)

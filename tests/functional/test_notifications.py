@@ -33,7 +33,7 @@ class LogLevelTest(DaemonCase):
             return [m["params"]["level"] for m in self.daemon.received("fake", "logging/setLevel")]
         for c, level in ((a, "error"), (b, "warning"), (a, "debug"), (a, "notice"), (b, "warning")):
             self.assertEqual(c.request("logging/setLevel", {"level": level}), {})
-        a.tool("record", {"nonce": "n"})  # whatever was sent before has arrived now
+            c.tool("record", {"nonce": "n"})  # whatever was sent before has arrived now
         self.assertEqual(levels(), ["error", "warning", "debug", "notice"])
         a.delete()
         b.tool("record", {"nonce": "n"})

@@ -248,7 +248,7 @@ class InputTest(FaultCase):
     def test_an_answer_given_before_death_counts(self):
         c = self.http("fake")
         for _ in range(5):
-            self.assertEqual(c.tool("die", {"after": True}), "bye")
+            self.die(c)
         self.assert_recovers(c)
 
     def test_a_server_that_dies_at_each_call_is_started_again_each_time(self):
