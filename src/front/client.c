@@ -227,6 +227,11 @@ bool client_is_slow(const struct client *c)
     return client_heap_pending(c) > front_limits(c->front)->slow_reader_bytes;
 }
 
+bool client_is_stuck(const struct client *c)
+{
+    return client_heap_pending(c) / 2 > front_limits(c->front)->slow_reader_bytes;
+}
+
 struct write_run {
     struct client *conn;
     struct blob *owner;

@@ -126,8 +126,11 @@ void client_set_timer(struct client *c, usec_t due_at);
 /* Queued output that holds memory: bytes of mapped files that go out by reference do not. */
 size_t client_heap_pending(const struct client *c);
 
-/* Whether the client reads too slowly for droppable messages, and for any more messages at all. */
+/* Whether the client reads too slowly for messages that may be dropped (slow_reader_bytes wait),
+ * and for any more at all (twice as much, so that what may not be dropped has room of its own). One
+ * message may go beyond. */
 bool client_is_slow(const struct client *c);
+bool client_is_stuck(const struct client *c);
 
 /* Queues a text with its replacements: small ones copied, big ones by reference. */
 void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits);

@@ -34,10 +34,9 @@ static int get_send(struct channel *ch, struct call *call, enum delivery kind,
     (void)call;
     if (!c || !client_is_open(c))
         return -EPIPE;
-    bool slow = client_is_slow(c);
-    if (slow && kind == DELIVER_DROPPABLE)
+    if (client_is_slow(c) && kind == DELIVER_DROPPABLE)
         return 0;
-    if (slow) {
+    if (client_is_stuck(c)) {
         gs->front->counts.slow_closed++;
         client_doom(c);
         return -EPIPE; /* the session keeps it for the next stream */

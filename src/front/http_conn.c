@@ -32,6 +32,11 @@ struct client *http_conn_client(const struct http_conn *h)
     return h->conn;
 }
 
+void http_conn_last_request(struct http_conn *h)
+{
+    h->keep_alive = false;
+}
+
 static const struct config_limits *limits_of(const struct http_conn *h)
 {
     return front_limits(h->conn->front);

@@ -70,6 +70,9 @@ void http_front_on_request(struct http_conn *h, const struct http_req *req, stru
 
 struct client *http_conn_client(const struct http_conn *h);
 
+/* The connection ends with the response to this request. */
+void http_conn_last_request(struct http_conn *h);
+
 /* ---- whole responses ---- */
 
 /* Answers with a body, copied. content_type may be NULL for none. extra: further fields. */

@@ -84,6 +84,9 @@ static bool parse(struct post *p)
     if (e == RPC_OK)
         return true;
     if (e == RPC_E_PARSE) {
+        /* What is no JSON may be a body cut at the wrong place: nothing after it can be trusted to
+         * be a request. */
+        http_conn_last_request(p->h);
         p->m = (struct rpc_msg){.kind = RPC_INVALID};
         reply_error(p, 400, MCP_E_PARSE, REASON_NONE, slice_of(NULL, 0), "Parse error");
     } else {

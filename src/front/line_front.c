@@ -11,7 +11,11 @@
 #include "wire/line.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+
+/* After a client ended its side, how often we look whether it has gone altogether. */
+#define GONE_SPAN (200 * USEC_PER_MSEC)
 
 /* Lines up to this size are taken from the input in one piece. */
 #define LINE_WHOLE ((size_t)32 * 1024)
@@ -24,6 +28,7 @@ struct line_client {
     struct buf big;           /* a long line so far */
     struct rpc_id_hunt *hunt; /* an oversize line is being thrown away */
     bool paused;              /* output is above OUTPUT_HIGH */
+    usec_t end_by;            /* after EOF: when the connection closes in any case */
     struct task check_end;    /* after EOF: closes when nothing is in flight */
 };
 
@@ -74,10 +79,9 @@ static int line_send(struct channel *ch, struct call *call, enum delivery kind,
         return -EPIPE;
     if (kind == DELIVER_ANSWER)
         duplex_answered(&lc->duplex, call);
-    bool slow = client_is_slow(c);
-    if (slow && kind == DELIVER_DROPPABLE)
+    if (client_is_slow(c) && kind == DELIVER_DROPPABLE)
         return 0;
-    if (slow) {
+    if (client_is_stuck(c)) {
         c->front->counts.slow_closed++;
         client_doom(c);
         return -EPIPE;
@@ -185,6 +189,27 @@ static void check_end(void *arg)
         client_close_flushed(lc->c);
 }
 
+/* A client that ended its side may still read, or be gone for good: after close() of a unix socket
+ * the kernel reports a hang-up, after shutdown() it does not. A stream at EOF without output
+ * watches nothing, so we look. */
+static bool peer_is_gone(const struct client *c)
+{
+    struct pollfd p = {.fd = stream_rfd(c->stream)};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* Runs after EOF only. */
+static void on_timer(void *impl)
+{
+    struct line_client *lc = impl;
+    struct client *c = lc->c;
+    usec_t now = c->front->env->now;
+    if (now >= lc->end_by || peer_is_gone(c))
+        client_close(c);
+    else
+        client_set_timer(c, now + GONE_SPAN < lc->end_by ? now + GONE_SPAN : lc->end_by);
+}
+
 /* The end of input ends the last line as well. */
 static void take_last_line(struct line_client *lc)
 {
@@ -208,8 +233,10 @@ static void on_eof(void *impl)
         take_last_line(lc);
     if (!client_is_open(c))
         return;
-    client_set_timer(c, c->front->env->now + front_limits(c->front)->drain_timeout);
+    lc->end_by = c->front->env->now + front_limits(c->front)->drain_timeout;
     check_end(lc);
+    if (client_is_open(c))
+        on_timer(lc);
 }
 
 static void on_drain(void *impl)
@@ -224,13 +251,6 @@ static void on_drain(void *impl)
     if (client_is_open(c) && c->eof)
         take_last_line(lc);
     check_end(lc);
-}
-
-/* drain_timeout after the client ended its side. */
-static void on_timer(void *impl)
-{
-    struct line_client *lc = impl;
-    client_close(lc->c);
 }
 
 static void on_stop(void *impl)

@@ -147,7 +147,7 @@ static int write_event(struct post_stream *ps, bool is_answer, const struct payl
     int r = ps->log ? 0 : -EPIPE;
     struct client *c = ps->h ? http_conn_client(ps->h) : NULL;
     if (c && client_is_open(c)) {
-        if (client_is_slow(c)) {
+        if (client_is_stuck(c)) {
             f->counts.slow_closed++;
             client_doom(c);
         } else {
@@ -250,7 +250,7 @@ static int write_element(struct post_stream *ps, const struct payload *text,
     struct client *c = ps->h ? http_conn_client(ps->h) : NULL;
     if (!c || !client_is_open(c))
         return -EPIPE;
-    if (client_is_slow(c)) {
+    if (client_is_stuck(c)) {
         ps->front->counts.slow_closed++;
         client_doom(c);
         return -EPIPE;

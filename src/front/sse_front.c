@@ -47,13 +47,13 @@ static int sse_send(struct channel *ch, struct call *call, enum delivery kind,
         return -EPIPE;
     if (kind == DELIVER_ANSWER)
         duplex_answered(&ss->duplex, call);
-    bool open = c && client_is_open(c), slow = open && client_is_slow(c);
-    if (kind == DELIVER_DROPPABLE && (!open || slow))
+    bool open = c && client_is_open(c), stuck = open && client_is_stuck(c);
+    if (kind == DELIVER_DROPPABLE && (!open || client_is_slow(c)))
         return 0;
     uint64_t seq =
         event_log_append(ss->log, ss->front->env->now, kind == DELIVER_ANSWER, text, edits);
     front_events_kept(ss->front);
-    if (slow) {
+    if (stuck) {
         ss->front->counts.slow_closed++;
         client_doom(c);
     } else if (open) {
