@@ -66,6 +66,9 @@ enum rpc_error {
 /* Parses one complete message. depth_max: deepest allowed nesting (protocol.md 8.2: 128).
  * On RPC_E_SHAPE/DUPLICATE/LIMIT/DEPTH, m->id is still set if a usable id was readable (so that the error can
  * carry it) and m->kind tells what the message looked like (RPC_REQUEST when it has an id and a method).
+ * Besides these only method and has_newline are set then; on RPC_E_PARSE nothing is. Of several faults the one
+ * reported is PARSE or DEPTH, else DUPLICATE, SHAPE, LIMIT in this order; a doubled id is not usable. A response
+ * with params is no message (SHAPE). Values of another type than the comments above say are left absent.
  * A leading UTF-8 BOM is an error here; framing strips it. ret_at (may be NULL): offset of the error. */
 enum rpc_error rpc_parse(struct slice text, unsigned depth_max, struct rpc_msg *m, size_t *ret_at);
 

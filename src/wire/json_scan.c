@@ -12,8 +12,6 @@
 
 #include "base/utf8.h"
 
-#include <assert.h>
-
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -60,7 +58,7 @@ enum {
     NUMBER_EXP,
     NUMBER_STATES
 };
-enum { C_OTHER, C_ZERO, C_DIGIT, C_DOT, C_E, C_PLUS, C_MINUS, C_CLASSES };
+enum { C_OTHER, C_ZERO, C_DIGIT, C_DOT, C_E, C_PLUS, C_MINUS, C_CLASSES = 8 };
 
 static const uint8_t number_class[256] = {
     ['0'] = C_ZERO,  ['1'] = C_DIGIT, ['2'] = C_DIGIT, ['3'] = C_DIGIT, ['4'] = C_DIGIT,
@@ -89,6 +87,11 @@ static inline size_t offset(const struct json_scan *s, const uint8_t *p)
     return (uintptr_t)p - s->origin;
 }
 
+static ALWAYS_INLINE bool watched(const struct json_scan *s)
+{
+    return s->depth < s->watch;
+}
+
 static const uint8_t *fail(struct json_scan *s, enum json_error error, const uint8_t *p)
 {
     s->error = error;
@@ -112,15 +115,19 @@ static const uint8_t *escape(struct json_scan *s, const uint8_t *p, const uint8_
     static const bool simple[256] = {
         ['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1, ['n'] = 1, ['r'] = 1, ['t'] = 1};
 
+    if (LIKELY(p < end) && s->token == STRING_ESCAPE && simple[*p]) {
+        s->token = STRING_PLAIN;
+        return p + 1;
+    }
     for (; s->token != STRING_PLAIN; p++) {
         int digit;
 
         if (p == end)
             return NULL;
         if (s->token == STRING_ESCAPE) {
-            if (*p != 'u' && !simple[*p])
+            if (*p != 'u')
                 return fail(s, JSON_E_SYNTAX, p);
-            s->token = *p == 'u' ? STRING_HEX : STRING_PLAIN;
+            s->token = STRING_HEX;
             s->hex = 0;
             continue;
         }
@@ -177,6 +184,21 @@ static const uint8_t *check_utf8(struct json_scan *s, const uint8_t *run, const 
     return p;
 }
 
+/* Where the plain ASCII at p ends within the next 16 bytes; 16 when it does not. */
+#if defined(__SSE2__)
+static ALWAYS_INLINE unsigned plain16(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    /* signed: control characters and everything above 0x7f */
+    __m128i other = _mm_cmpgt_epi8(_mm_set1_epi8(0x20), v);
+    int stop = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), other));
+
+    return (unsigned)__builtin_ctz((unsigned)stop | 1u << 16);
+}
+#endif
+
 /* A string from anywhere inside it. Long runs are cut so that both passes find them in the cache.
  */
 static __attribute__((noinline)) const uint8_t *string_rest(struct json_scan *s, const uint8_t *p,
@@ -192,7 +214,8 @@ static __attribute__((noinline)) const uint8_t *string_rest(struct json_scan *s,
         const uint8_t *run = p, *limit = (size_t)(end - p) > stretch ? p + stretch : end;
         bool high = false;
 
-        p = json_run(p, limit, &high);
+        if (*p != '\\')
+            p = json_run(p, limit, &high);
         if (UNLIKELY(high) && (p = check_utf8(s, run, p, limit)) == NULL)
             return NULL;
         if (p == end)
@@ -210,39 +233,32 @@ static __attribute__((noinline)) const uint8_t *string_rest(struct json_scan *s,
     return NULL;
 }
 
-/* Where the plain ASCII at p ends within the next 16 bytes; 16 when it does not. */
-#if defined(__SSE2__)
-static ALWAYS_INLINE unsigned plain16(const uint8_t *p)
-{
-    __m128i v = _mm_loadu_si128((const __m128i *)p);
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    /* signed: control characters and everything above 0x7f */
-    __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
-    int stop = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), other));
-
-    return (unsigned)__builtin_ctz((unsigned)stop | 1u << 16);
-}
-#endif
-
-/* A string from its opening quote. Most are short and plain: those end here. */
+/* A string from its opening quote. Most are short and plain: those end here, and leave no trace
+ * when nobody watches. */
 static ALWAYS_INLINE const uint8_t *string(struct json_scan *s, const uint8_t *p,
                                            const uint8_t *end)
 {
-    s->token_at = offset(s, p++);
-    s->escaped = s->nul = false;
-    s->token = STRING_PLAIN;
+    const uint8_t *open = p++;
+
 #if defined(__SSE2__)
-    if (LIKELY(end - p > 32)) {
+    if (LIKELY(end - p > 16)) {
         unsigned n = plain16(p);
 
         p += n;
-        if (n == 16)
+        if (n == 16 && end - p > 16)
             p += plain16(p);
-        if (LIKELY(*p == '"'))
+        if (LIKELY(*p == '"')) {
+            if (watched(s)) {
+                s->token_at = offset(s, open);
+                s->escaped = s->nul = false;
+            }
             return p + 1;
+        }
     }
 #endif
+    s->token_at = offset(s, open);
+    s->escaped = s->nul = false;
+    s->token = STRING_PLAIN;
     return string_rest(s, p, end);
 }
 
@@ -266,6 +282,10 @@ static ALWAYS_INLINE const uint8_t *number(struct json_scan *s, const uint8_t *p
             s->integer = state <= NUMBER_INT;
             return p;
         }
+        /* digits after digits change nothing */
+        if (next == state)
+            while (end - p > 1 && p[1] >= '0' && p[1] <= '9')
+                p++;
         state = next;
     }
     s->token = (uint8_t)state;
@@ -304,22 +324,12 @@ static __attribute__((noinline)) const uint8_t *space(struct json_scan *s, const
 
 /* ---- structure ---- */
 
-static ALWAYS_INLINE bool watched(const struct json_scan *s)
-{
-    return s->depth <= s->watch;
-}
-
-static ALWAYS_INLINE uint8_t after_value(const struct json_scan *s)
-{
-    return s->depth > 0 ? EXPECT_NEXT : EXPECT_END;
-}
-
 static ALWAYS_INLINE void open_container(struct json_scan *s, bool object)
 {
     uint64_t bit;
 
     if (watched(s) && s->dive && object)
-        s->watch = (uint8_t)(s->depth + 1);
+        s->watch = (uint8_t)(s->depth + 2);
     s->depth++;
     bit = UINT64_C(1) << s->depth % 64;
     if (object)
@@ -334,32 +344,40 @@ static ALWAYS_INLINE void close_container(struct json_scan *s)
     s->type = s->in_object ? JSON_OBJECT : JSON_ARRAY;
     s->depth--;
     s->in_object = s->objects[s->depth / 64] >> s->depth % 64 & 1;
-    if (s->watch > s->depth)
-        s->watch = (uint8_t)s->depth;
+    if (s->watch > s->depth + 1)
+        s->watch = (uint8_t)(s->depth + 1);
 }
 
-/* Leaves with an event; the place and the state are written back only here. */
-static ALWAYS_INLINE enum json_event leave(struct json_scan *s, const uint8_t *p, uint8_t state,
-                                           enum json_event event)
+static ALWAYS_INLINE void report_key(struct json_scan *s, const uint8_t *p)
 {
-    s->p = p;
-    s->state = state;
-    return event;
+    if (watched(s)) {
+        s->p = p;
+        s->watcher->on_key(s);
+    }
 }
 
-/* Leaves because a token function gave NULL. */
-static enum json_event interrupted(struct json_scan *s, uint8_t state)
+/* Returns what may follow the value. */
+static ALWAYS_INLINE uint8_t report_value(struct json_scan *s, const uint8_t *p)
 {
-    if (s->error != JSON_OK)
-        return leave(s, s->end, FAILED, JSON_FAILED);
-    return leave(s, s->end, state, JSON_MORE);
+    if (watched(s)) {
+        s->p = p;
+        s->watcher->on_value(s);
+    }
+    return s->depth > 0 ? EXPECT_NEXT : EXPECT_END;
 }
 
-static __attribute__((noinline)) enum json_event wrong(struct json_scan *s, enum json_error error,
-                                                       const uint8_t *p)
+/* Ends the piece: it is used up, or in error. */
+static void pause(struct json_scan *s, uint8_t state)
+{
+    s->p = s->end;
+    s->state = s->error == JSON_OK ? state : FAILED;
+}
+
+static __attribute__((noinline)) void wrong(struct json_scan *s, enum json_error error,
+                                            const uint8_t *p)
 {
     fail(s, error, p);
-    return interrupted(s, FAILED);
+    pause(s, FAILED);
 }
 
 /* Finishes the token that the last piece left open. */
@@ -382,7 +400,7 @@ static const uint8_t *resume(struct json_scan *s)
 #define NEXT_BYTE(state)                                                                           \
     do {                                                                                           \
         if (UNLIKELY(p == end || *p <= ' ') && (p = space(s, p, end)) == end)                      \
-            return leave(s, p, state, JSON_MORE);                                                  \
+            return pause(s, state);                                                                \
     } while (0)
 
 /* A value's first byte is at p: takes all of a scalar, or the bracket of a container. *ret_state is
@@ -390,27 +408,32 @@ static const uint8_t *resume(struct json_scan *s)
 static ALWAYS_INLINE const uint8_t *value(struct json_scan *s, const uint8_t *p, const uint8_t *end,
                                           uint8_t *ret_state)
 {
-    switch (*p) {
-    case '"':
-        s->type = JSON_STRING;
+    static const uint8_t type[256] = {
+        ['"'] = JSON_STRING, ['['] = JSON_ARRAY,  ['{'] = JSON_OBJECT, ['n'] = JSON_NULL,
+        ['f'] = JSON_FALSE,  ['t'] = JSON_TRUE,   ['-'] = JSON_NUMBER, ['0'] = JSON_NUMBER,
+        ['1'] = JSON_NUMBER, ['2'] = JSON_NUMBER, ['3'] = JSON_NUMBER, ['4'] = JSON_NUMBER,
+        ['5'] = JSON_NUMBER, ['6'] = JSON_NUMBER, ['7'] = JSON_NUMBER, ['8'] = JSON_NUMBER,
+        ['9'] = JSON_NUMBER,
+    };
+
+    s->type = type[*p];
+    switch (s->type) {
+    case JSON_STRING:
         *ret_state = IN_STRING;
         return string(s, p, end);
-    case '{':
-    case '[':
+    case JSON_OBJECT:
+    case JSON_ARRAY:
         if (UNLIKELY(s->depth >= s->depth_max))
             return fail(s, JSON_E_DEPTH, p);
         *ret_state = *p == '{' ? EXPECT_KEY_OR_CLOSE : EXPECT_VALUE_OR_CLOSE;
         open_container(s, *p == '{');
         return p + 1;
-    case '-':
-    case '0' ... '9':
-        s->type = JSON_NUMBER;
+    case JSON_NUMBER:
         *ret_state = IN_NUMBER;
         return number(s, p, end, NUMBER_START);
-    case 'n':
-    case 'f':
-    case 't':
-        s->type = *p == 'n' ? JSON_NULL : *p == 'f' ? JSON_FALSE : JSON_TRUE;
+    case JSON_NULL:
+    case JSON_FALSE:
+    case JSON_TRUE:
         *ret_state = IN_LITERAL;
         return literal(s, p, end, 0);
     default:
@@ -420,18 +443,20 @@ static ALWAYS_INLINE const uint8_t *value(struct json_scan *s, const uint8_t *p,
 
 /* The cases stand in the order in which a member passes through them, and fall from one into the
  * next. */
-enum json_event json_scan_next(struct json_scan *s)
+static void scan(struct json_scan *s)
 {
     const uint8_t *p = s->p, *const end = s->end;
     uint8_t state = s->state;
 
     if (UNLIKELY(state >= IN_KEY)) {
         if (p == end || (p = resume(s)) == NULL)
-            return interrupted(s, state);
-        if (watched(s))
-            return state == IN_KEY ? leave(s, p, EXPECT_COLON, JSON_KEY)
-                                   : leave(s, p, after_value(s), JSON_VALUE);
-        state = state == IN_KEY ? EXPECT_COLON : EXPECT_NEXT;
+            return pause(s, state);
+        if (state == IN_KEY) {
+            report_key(s, p);
+            state = EXPECT_COLON;
+        } else {
+            state = report_value(s, p);
+        }
     }
     for (;;) {
         switch (state) {
@@ -446,9 +471,8 @@ enum json_event json_scan_next(struct json_scan *s)
                 return wrong(s, JSON_E_SYNTAX, p);
             p = string(s, p, end);
             if (UNLIKELY(p == NULL))
-                return interrupted(s, IN_KEY);
-            if (watched(s))
-                return leave(s, p, EXPECT_COLON, JSON_KEY);
+                return pause(s, IN_KEY);
+            report_key(s, p);
             /* fall through */
         case EXPECT_COLON:
             NEXT_BYTE(EXPECT_COLON);
@@ -463,12 +487,10 @@ enum json_event json_scan_next(struct json_scan *s)
                 s->value_at[s->depth] = offset(s, p);
             p = value(s, p, end, &state);
             if (UNLIKELY(p == NULL))
-                return interrupted(s, state);
-            if (state < IN_KEY)
-                continue;
-            if (watched(s))
-                return leave(s, p, after_value(s), JSON_VALUE);
-            /* fall through */
+                return pause(s, state);
+            if (state >= IN_KEY)
+                state = report_value(s, p);
+            continue;
         case EXPECT_NEXT:
             NEXT_BYTE(EXPECT_NEXT);
             if (*p == ',') {
@@ -489,15 +511,13 @@ enum json_event json_scan_next(struct json_scan *s)
             return wrong(s, JSON_E_END, p);
         }
         close_container(s);
-        p++;
-        if (watched(s))
-            return leave(s, p, after_value(s), JSON_VALUE);
-        state = EXPECT_NEXT;
+        state = report_value(s, ++p);
     }
 }
 
-void json_scan_init(struct json_scan *s, unsigned depth_max)
+void json_scan_init(struct json_scan *s, unsigned depth_max, const struct json_watcher *watcher)
 {
+    s->watcher = watcher;
     s->p = s->end = NULL;
     s->origin = 0;
     s->piece_at = 0;
@@ -507,24 +527,25 @@ void json_scan_init(struct json_scan *s, unsigned depth_max)
     s->depth_max = (uint16_t)(depth_max < JSON_DEPTH_CAP ? depth_max : JSON_DEPTH_CAP);
     s->state = EXPECT_VALUE;
     s->token = STRING_PLAIN;
-    s->watch = 0;
+    s->watch = watcher != NULL ? 1 : 0;
     s->type = JSON_NONE;
-    s->dive = s->in_object = s->newline = s->integer = s->escaped = s->nul = false;
+    s->dive = true;
+    s->in_object = s->newline = s->integer = s->escaped = s->nul = false;
     s->objects[0] = 0; /* bit 0 is read when the root closes; the others are written before */
 }
 
-void json_scan_feed(struct json_scan *s, struct slice piece)
+enum json_error json_scan_feed(struct json_scan *s, struct slice piece)
 {
-    assert(s->p == s->end);
     s->piece_at = json_scan_at(s);
     s->p = (const uint8_t *)piece.p;
     s->end = piece.n > 0 ? s->p + piece.n : s->p; /* p may be NULL then */
     s->origin = (uintptr_t)s->p - s->piece_at;
+    scan(s);
+    return s->error;
 }
 
 enum json_error json_scan_finish(struct json_scan *s)
 {
-    assert(s->p == s->end);
     /* only here a number ends without a byte after it */
     if (s->state == IN_NUMBER && s->depth == 0 && number_complete(s->token)) {
         s->integer = s->token <= NUMBER_INT;
@@ -540,13 +561,9 @@ enum json_error json_scan_finish(struct json_scan *s)
 enum json_error json_validate(struct slice text, unsigned depth_max, size_t *ret_at)
 {
     struct json_scan s;
-    enum json_event event;
 
-    json_scan_init(&s, depth_max);
+    json_scan_init(&s, depth_max, NULL);
     json_scan_feed(&s, text);
-    do
-        event = json_scan_next(&s);
-    while (event == JSON_VALUE);
     json_scan_finish(&s);
     if (s.error != JSON_OK && ret_at != NULL)
         *ret_at = s.error_at;

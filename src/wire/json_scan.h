@@ -1,10 +1,9 @@
 /* The scanner that json.h, rpc.h and the id hunt are made of: one pass over a JSON text that may
  * arrive in pieces cut anywhere. Private to the room.
  *
- * It is pulled: json_scan_next runs until something happened that its user wants to know, which is
- * a key or a finished value in a watched container. Watched are the root (depth 0) and every object
- * that the user asked to dive into when its key was reported; everything deeper is checked at full
- * speed without a word. */
+ * While it runs it calls its watcher for each key and each finished value of the watched
+ * containers. Watched are the root (depth 0) and every object that the watcher asks to dive into
+ * when it is told its key; everything deeper is checked at full speed without a word. */
 #ifndef WIRE_JSON_SCAN_H
 #define WIRE_JSON_SCAN_H
 
@@ -19,15 +18,19 @@
  * that anyone asks for, with every byte written as \uXXXX, must fit. */
 #define JSON_CARRY_MAX 256
 
-enum json_event {
-    JSON_MORE,   /* the piece is used up */
-    JSON_KEY,    /* a member's key in a watched object: json_carry_token has it */
-    JSON_VALUE,  /* a value in a watched container ended: type, json_scan_value */
-    JSON_FAILED, /* error and error_at say why; stays so */
+struct json_scan;
+
+/* Called from json_scan_feed. The scanner stands behind the key or value: json_scan_at is its end.
+ */
+struct json_watcher {
+    void (*on_key)(struct json_scan *s);   /* token_at: where it began. May set dive */
+    void (*on_value)(struct json_scan *s); /* type and json_scan_value_at */
 };
 
 struct json_scan {
-    const uint8_t *p, *end; /* what is left of the current piece */
+    const struct json_watcher *watcher;
+    const uint8_t *p,
+        *end;         /* what is left of the current piece; p as of the last call of the watcher */
     uintptr_t origin; /* address that offset 0 of the text would have if it were in one piece */
     size_t piece_at;  /* offset of the current piece's first byte */
     size_t token_at;  /* offset of the last string token's opening quote */
@@ -39,9 +42,9 @@ struct json_scan {
     uint16_t hex;       /* digits of an unfinished \u escape */
     uint8_t state;      /* enum in json_scan.c */
     uint8_t token;      /* how far an unfinished token is; meaning by state */
-    uint8_t watch;      /* containers of this depth or less report */
+    uint8_t watch;      /* containers of less depth report */
     uint8_t type;       /* enum json_type of the last value */
-    bool dive;          /* user, on JSON_KEY: watch the value too if it is an object */
+    bool dive;          /* set in on_key: watch the value's members too if it is an object */
     bool in_object;     /* kind of the innermost open container */
     bool newline;       /* CR or LF seen outside strings */
     bool integer;       /* the last number had neither fraction nor exponent */
@@ -59,12 +62,12 @@ struct json_carry {
     char bytes[JSON_CARRY_MAX];
 };
 
-void json_scan_init(struct json_scan *s, unsigned depth_max);
+/* watcher: NULL to be told nothing. dive is set: the members of a root object are watched. */
+void json_scan_init(struct json_scan *s, unsigned depth_max, const struct json_watcher *watcher);
 
-/* Hands over the next piece; the one before must have been used up. */
-void json_scan_feed(struct json_scan *s, struct slice piece);
-
-enum json_event json_scan_next(struct json_scan *s);
+/* Scans the next piece, which need not live longer than the call. The error so far; the first one
+ * stays. */
+enum json_error json_scan_feed(struct json_scan *s, struct slice piece);
 
 /* No more pieces will come. JSON_OK when exactly one value and whitespace have passed. */
 enum json_error json_scan_finish(struct json_scan *s);
@@ -75,13 +78,14 @@ static inline size_t json_scan_at(const struct json_scan *s)
     return (uintptr_t)s->p - s->origin;
 }
 
-/* After JSON_VALUE: where the value began. It ends at json_scan_at. */
+/* In on_value: where the value began. It ends at json_scan_at. */
 static inline size_t json_scan_value_at(const struct json_scan *s)
 {
     return s->value_at[s->depth];
 }
 
-/* After JSON_MORE: keeps the bytes of an unfinished string or number in a watched container. */
+/* After json_scan_feed: keeps the bytes of an unfinished string or number in a watched container.
+ */
 void json_carry_save(struct json_carry *c, const struct json_scan *s);
 
 /* The token from offset `from` to here, whether it lies in this piece or was carried; empties the

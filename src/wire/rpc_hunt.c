@@ -4,6 +4,8 @@
 #include "json_scan.h"
 #include "wire/rpc.h"
 
+#include "base/util.h"
+
 #include <assert.h>
 
 struct hunt {
@@ -14,31 +16,30 @@ struct hunt {
 };
 static_assert(sizeof(struct hunt) <= sizeof(struct rpc_id_hunt), "opaque must hold a hunt");
 
-void rpc_id_hunt_init(struct rpc_id_hunt *h)
+static void on_key(struct json_scan *json)
 {
-    struct hunt hunt = {.found = false};
-
-    json_scan_init(&hunt.json, JSON_DEPTH_CAP);
-    hunt.json.dive = true;
-    memcpy(h->opaque, &hunt, sizeof(hunt));
-}
-
-static void take_key(struct hunt *h)
-{
+    struct hunt *h = container_of(json, struct hunt, json);
     char store[8];
-    struct slice token = json_carry_take(&h->carry, &h->json, h->json.token_at);
+    struct slice token;
 
-    h->is_id = slice_is(json_plain(token, h->json.escaped, store, sizeof(store)), "id");
-    h->json.dive = false;
+    json->dive = false;
+    if (h->found)
+        return;
+    token = json_carry_take(&h->carry, json, json->token_at);
+    h->is_id = slice_is(json_plain(token, json->escaped, store, sizeof(store)), "id");
 }
 
-static void take_id(struct hunt *h)
+static void on_value(struct json_scan *json)
 {
-    struct slice token = json_carry_take(&h->carry, &h->json, json_scan_value_at(&h->json));
+    struct hunt *h = container_of(json, struct hunt, json);
+    struct slice token;
 
-    h->is_id = false;
-    if (h->json.type != JSON_STRING && !(h->json.type == JSON_NUMBER && h->json.integer))
+    if (!h->is_id)
         return;
+    h->is_id = false;
+    if (json->type != JSON_STRING && !(json->type == JSON_NUMBER && json->integer))
+        return;
+    token = json_carry_take(&h->carry, json, json_scan_value_at(json));
     if (token.n == 0 || token.n > JSON_CARRY_MAX)
         return;
     memmove(h->carry.bytes, token.p, token.n);
@@ -46,23 +47,23 @@ static void take_id(struct hunt *h)
     h->found = true;
 }
 
+void rpc_id_hunt_init(struct rpc_id_hunt *h)
+{
+    static const struct json_watcher watcher = {on_key, on_value};
+    struct hunt hunt = {.found = false};
+
+    json_scan_init(&hunt.json, JSON_DEPTH_CAP, &watcher);
+    memcpy(h->opaque, &hunt, sizeof(hunt));
+}
+
 void rpc_id_hunt_feed(struct rpc_id_hunt *h, struct slice piece)
 {
     struct hunt hunt;
-    enum json_event event;
 
     memcpy(&hunt, h->opaque, sizeof(hunt));
     if (hunt.found)
         return;
-    json_scan_feed(&hunt.json, piece);
-    do {
-        event = json_scan_next(&hunt.json);
-        if (event == JSON_KEY)
-            take_key(&hunt);
-        else if (event == JSON_VALUE && hunt.is_id)
-            take_id(&hunt);
-    } while (!hunt.found && (event == JSON_KEY || event == JSON_VALUE));
-    if (event == JSON_MORE)
+    if (json_scan_feed(&hunt.json, piece) == JSON_OK && !hunt.found)
         json_carry_save(&hunt.carry, &hunt.json);
     memcpy(h->opaque, &hunt, sizeof(hunt));
 }

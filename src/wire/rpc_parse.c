@@ -83,27 +83,31 @@ enum object { O_OTHER, O_MESSAGE, O_PARAMS, O_RESULT, O_ERROR, O_META };
 struct rule {
     uint16_t span;   /* where in struct rpc_msg; 0: nowhere (there stands kind) */
     uint16_t accept; /* types that are noted */
-    bool whole;      /* note the member from its key on, not the value alone */
-    bool text;       /* may not contain U+0000 */
+    uint8_t note;    /* NOTE_ bits */
     uint8_t opens;   /* enum object: which list the members of the value belong to */
+};
+enum {
+    NOTE_WHOLE = 1,   /* the member from its key on, not the value alone */
+    NOTE_TEXT = 2,    /* may not contain U+0000 */
+    NOTE_SPECIAL = 4, /* note_special knows more */
 };
 
 #define SPAN(member) .span = offsetof(struct rpc_msg, member)
 
 static const struct rule rules[M_COUNT] = {
-    [M_JSONRPC] = {.accept = IS(JSON_STRING)},
-    [M_ID] = {SPAN(id), .accept = IS_TOKEN},
-    [M_METHOD] = {SPAN(method_raw), .accept = IS(JSON_STRING), .text = true},
+    [M_JSONRPC] = {.accept = IS(JSON_STRING), .note = NOTE_SPECIAL},
+    [M_ID] = {SPAN(id), .accept = IS_TOKEN, .note = NOTE_SPECIAL},
+    [M_METHOD] = {SPAN(method_raw), .accept = IS(JSON_STRING), .note = NOTE_SPECIAL | NOTE_TEXT},
     [M_PARAMS] = {SPAN(params), .accept = IS(JSON_OBJECT), .opens = O_PARAMS},
     [M_RESULT] = {SPAN(result), .accept = IS_ANY, .opens = O_RESULT},
     [M_ERROR] = {SPAN(error), .accept = IS(JSON_OBJECT), .opens = O_ERROR},
 
     [M_P_META] = {SPAN(meta), .accept = IS(JSON_OBJECT), .opens = O_META},
-    [M_P_TOKEN] = {.accept = IS_TOKEN}, /* see on_value */
+    [M_P_TOKEN] = {.accept = IS_TOKEN, .note = NOTE_SPECIAL},
     [M_P_PROGRESS] = {SPAN(progress), .accept = IS(JSON_NUMBER)},
     [M_P_REQUEST_ID] = {SPAN(request_id), .accept = IS_TOKEN},
-    [M_P_NAME] = {SPAN(name), .accept = IS(JSON_STRING), .text = true},
-    [M_P_URI] = {SPAN(uri), .accept = IS(JSON_STRING), .text = true},
+    [M_P_NAME] = {SPAN(name), .accept = IS(JSON_STRING), .note = NOTE_TEXT},
+    [M_P_URI] = {SPAN(uri), .accept = IS(JSON_STRING), .note = NOTE_TEXT},
     [M_P_LEVEL] = {SPAN(level), .accept = IS(JSON_STRING)},
     [M_P_VERSION] = {SPAN(protocol_version), .accept = IS(JSON_STRING)},
     [M_P_CAPABILITIES] = {SPAN(capabilities), .accept = IS(JSON_OBJECT)},
@@ -117,9 +121,9 @@ static const struct rule rules[M_COUNT] = {
     [M_R_CAPABILITIES] = {SPAN(capabilities), .accept = IS(JSON_OBJECT)},
     [M_R_SERVER_INFO] = {SPAN(server_info), .accept = IS(JSON_OBJECT)},
     [M_R_INSTRUCTIONS] = {SPAN(instructions), .accept = IS(JSON_STRING)},
-    [M_R_TYPE] = {SPAN(result_type), .accept = IS_ANY, .whole = true},
-    [M_R_TTL_MS] = {SPAN(ttl_ms), .accept = IS_ANY, .whole = true},
-    [M_R_CACHE_SCOPE] = {SPAN(cache_scope), .accept = IS_ANY, .whole = true},
+    [M_R_TYPE] = {SPAN(result_type), .accept = IS_ANY, .note = NOTE_WHOLE},
+    [M_R_TTL_MS] = {SPAN(ttl_ms), .accept = IS_ANY, .note = NOTE_WHOLE},
+    [M_R_CACHE_SCOPE] = {SPAN(cache_scope), .accept = IS_ANY, .note = NOTE_WHOLE},
 
     [M_E_CODE] = {SPAN(error_code), .accept = IS_INTEGER},
     [M_E_MESSAGE] = {SPAN(error_message), .accept = IS(JSON_STRING)},
@@ -145,6 +149,7 @@ struct rpc_scan {
     bool is_v2;                         /* "jsonrpc":"2.0" stands there */
     bool id_null;                       /* "id":null stands there */
     bool nul;                           /* U+0000 in method, name or uri, the first at nul_at */
+    char plain[64];                     /* longer than any name we know */
     struct json_carry carry;
 };
 
@@ -285,83 +290,83 @@ static enum member member_of(enum object object, struct slice key)
     return M_OTHER;
 }
 
-/* The content of the string token at offset `at`, which has just ended. */
-static inline struct slice string_content(struct rpc_scan *s, size_t at, char *store, size_t cap)
+/* The content of the string token at offset `at`, which has just ended. Borrowed until the next
+ * call. */
+static inline struct slice string_content(struct rpc_scan *s, size_t at)
 {
     if (at >= s->json.piece_at && !s->json.escaped)
         return slice_of((const char *)(s->json.origin + at + 1), json_scan_at(&s->json) - at - 2);
-    return json_plain(json_carry_take(&s->carry, &s->json, at), s->json.escaped, store, cap);
+    return json_plain(json_carry_take(&s->carry, &s->json, at), s->json.escaped, s->plain,
+                      sizeof(s->plain));
 }
 
-static void on_key(struct rpc_scan *s)
+static void on_key(struct json_scan *json)
 {
-    char store[64];
-    unsigned depth = s->json.depth;
-    size_t at = s->json.token_at;
-    struct slice key = string_content(s, at, store, sizeof(store));
-    enum member member = member_of(s->object[depth], key);
+    struct rpc_scan *s = container_of(json, struct rpc_scan, json);
+    unsigned depth = json->depth;
+    enum member member = member_of(s->object[depth], string_content(s, json->token_at));
     uint64_t bit = UINT64_C(1) << member;
 
     s->member[depth] = (uint8_t)member;
-    s->key_at[depth] = at;
-    s->json.dive = rules[member].opens != O_OTHER;
     s->object[depth + 1] = rules[member].opens;
+    json->dive = rules[member].opens != O_OTHER;
     if (member == M_OTHER)
         return;
-    if ((s->seen & bit) && !s->doubled)
-        s->doubled_at = at;
-    s->doubled |= s->seen & bit;
+    s->key_at[depth] = json->token_at;
+    if (s->seen & bit) {
+        if (s->doubled == 0)
+            s->doubled_at = json->token_at;
+        s->doubled |= bit;
+    }
     s->seen |= bit;
 }
 
 /* ---- values ---- */
 
-/* The two values that are read here and not only located. */
-static void read_text(struct rpc_scan *s, enum member member, size_t at)
+/* What rules alone cannot say about a value of the right type. */
+static void note_special(struct rpc_scan *s, enum member member, struct span at)
 {
-    char store[64];
-    struct slice text = string_content(s, at, store, sizeof(store));
-
     if (member == M_JSONRPC)
-        s->is_v2 = slice_eq(text, SLICE("2.0"));
-    else
-        s->msg->method = mcp_method_parse(text);
+        s->is_v2 = slice_eq(string_content(s, at.off), SLICE("2.0"));
+    else if (member == M_ID)
+        s->msg->id_is_string = s->json.type == JSON_STRING;
+    else if (member == M_METHOD)
+        s->msg->method = mcp_method_parse(string_content(s, at.off));
+    else if (member == M_P_TOKEN)
+        s->notified_token = at;
+    if ((rules[member].note & NOTE_TEXT) && s->json.nul && !s->nul) {
+        s->nul = true;
+        s->nul_at = at.off;
+    }
 }
 
-static void on_value(struct rpc_scan *s)
+static void on_value(struct json_scan *json)
 {
-    unsigned depth = s->json.depth, type = IS(s->json.type);
-    size_t at = json_scan_value_at(&s->json), end = json_scan_at(&s->json);
+    struct rpc_scan *s = container_of(json, struct rpc_scan, json);
+    unsigned depth = json->depth, type = IS(json->type);
     enum member member = s->member[depth];
     const struct rule *rule = &rules[member];
+    struct span at = {.off = json_scan_value_at(json)};
 
-    if (depth == 0) {
-        s->root = s->json.type;
+    if (member == M_OTHER) {
+        if (depth == 0)
+            s->root = json->type;
         return;
     }
-    if (member == M_OTHER)
-        return;
-    if (s->json.type == JSON_NUMBER && s->json.integer)
+    if (type == IS(JSON_NUMBER) && json->integer)
         type |= IS_INTEGER;
     if (!(rule->accept & type)) {
         s->refused |= UINT64_C(1) << member;
-        s->id_null |= member == M_ID && s->json.type == JSON_NULL;
+        s->id_null |= member == M_ID && json->type == JSON_NULL;
         return;
     }
-    if (rule->text && s->json.nul && !s->nul) {
-        s->nul = true;
-        s->nul_at = at;
-    }
-    if (rule->whole)
-        at = s->key_at[depth];
+    if (rule->note & NOTE_WHOLE)
+        at.off = s->key_at[depth];
+    at.n = json_scan_at(json) - at.off;
     if (rule->span != 0)
-        *(struct span *)((char *)s->msg + rule->span) = (struct span){at, end - at};
-    else if (member == M_P_TOKEN)
-        s->notified_token = (struct span){at, end - at};
-    if (member == M_JSONRPC || member == M_METHOD)
-        read_text(s, member, at);
-    else if (member == M_ID)
-        s->msg->id_is_string = s->json.type == JSON_STRING;
+        *(struct span *)((char *)s->msg + rule->span) = at;
+    if (rule->note & (NOTE_SPECIAL | NOTE_TEXT))
+        note_special(s, member, at);
 }
 
 /* ---- the verdict ---- */
@@ -465,8 +470,9 @@ static void keep_envelope(struct rpc_scan *s)
 
 static void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_msg *m)
 {
-    json_scan_init(&s->json, depth_max);
-    s->json.dive = true;
+    static const struct json_watcher watcher = {on_key, on_value};
+
+    json_scan_init(&s->json, depth_max, &watcher);
     s->msg = m;
     s->seen = s->refused = s->doubled = 0;
     s->notified_token = (struct span){0, 0};
@@ -476,21 +482,6 @@ static void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_msg *m)
     s->is_v2 = s->id_null = s->nul = false;
     s->carry.n = 0;
     *m = (struct rpc_msg){.kind = RPC_INVALID};
-}
-
-static inline enum json_event scan_piece(struct rpc_scan *s, struct slice piece)
-{
-    json_scan_feed(&s->json, piece);
-    for (;;) {
-        enum json_event event = json_scan_next(&s->json);
-
-        if (event == JSON_KEY)
-            on_key(s);
-        else if (event == JSON_VALUE)
-            on_value(s);
-        else
-            return event;
-    }
 }
 
 static enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
@@ -520,7 +511,7 @@ enum rpc_error rpc_parse(struct slice text, unsigned depth_max, struct rpc_msg *
     struct rpc_scan s;
 
     scan_init(&s, depth_max, m);
-    scan_piece(&s, text);
+    json_scan_feed(&s.json, text);
     return scan_finish(&s, ret_at);
 }
 
@@ -539,11 +530,12 @@ struct rpc_scan *rpc_scan_new(unsigned depth_max)
 
 enum rpc_error rpc_scan_feed(struct rpc_scan *s, struct slice piece)
 {
-    if (scan_piece(s, piece) == JSON_MORE) {
-        json_carry_save(&s->carry, &s->json);
-        return RPC_OK;
-    }
-    return s->json.error == JSON_E_DEPTH ? RPC_E_DEPTH : RPC_E_PARSE;
+    enum json_error fault = json_scan_feed(&s->json, piece);
+
+    if (fault != JSON_OK)
+        return fault == JSON_E_DEPTH ? RPC_E_DEPTH : RPC_E_PARSE;
+    json_carry_save(&s->carry, &s->json);
+    return RPC_OK;
 }
 
 enum rpc_error rpc_scan_end(struct rpc_scan *s, struct rpc_msg *m, size_t *ret_at)

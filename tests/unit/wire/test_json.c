@@ -36,7 +36,7 @@ static struct verdict in_pieces(struct slice text, unsigned depth_max, size_t fi
     struct json_scan s;
     size_t at = 0, n = first;
 
-    json_scan_init(&s, depth_max);
+    json_scan_init(&s, depth_max, NULL);
     while (at < text.n) {
         char *piece;
 
@@ -45,8 +45,6 @@ static struct verdict in_pieces(struct slice text, unsigned depth_max, size_t fi
         piece = xmalloc(n + 1);
         memcpy(piece + 1, text.p + at, n);
         json_scan_feed(&s, slice_of(piece + 1, n));
-        while (json_scan_next(&s) == JSON_VALUE)
-            ;
         free(piece);
         at += n;
         n = step;
@@ -253,6 +251,42 @@ START_TEST(every_place_in_long_strings)
             expect(t, DEPTH, inserts[i].error, inserts[i].bytes);
         }
     }
+}
+END_TEST
+
+/* The scanner takes long strings in stretches of 16 KiB; a character may lie across that edge as
+ * well. */
+START_TEST(characters_across_a_stretch)
+{
+    enum { STRETCH = 16384, BYTES = 2 * STRETCH + 100 };
+    static const struct {
+        const char *bytes;
+        enum json_error error;
+    } at_edge[] = {
+        {"\xc3\xa4", JSON_OK},          {"\xe2\x82\xac", JSON_OK},  {"\xf0\x9f\x98\x80", JSON_OK},
+        {"\xf0\x9f\x98x", JSON_E_UTF8}, {"\xe2\x82x", JSON_E_UTF8}, {"\xed\xa0\x80", JSON_E_UTF8},
+        {"\xe2\x82\"", JSON_E_UTF8},    {"\\u00e4", JSON_OK},       {"\\u00x4", JSON_E_SYNTAX},
+    };
+    char *text = xmalloc(BYTES);
+
+    for (size_t i = 0; i < ARRAY_LEN(at_edge); i++) {
+        for (size_t edge = STRETCH - 6; edge < STRETCH + 50; edge++) {
+            struct verdict one, many;
+
+            memset(text, 'x', BYTES);
+            text[0] = text[BYTES - 1] = '"';
+            memcpy(text + edge, at_edge[i].bytes, strlen(at_edge[i].bytes));
+            memcpy(text + edge + STRETCH, at_edge[i].bytes, strlen(at_edge[i].bytes));
+            one = whole(slice_of(text, BYTES), DEPTH);
+            many = in_pieces(slice_of(text, BYTES), DEPTH, 700, 1000);
+            ck_assert_int_eq(one.error, at_edge[i].error);
+            ck_assert_int_eq(many.error, one.error);
+            ck_assert_uint_eq(many.at, one.at);
+            if (one.error == JSON_E_UTF8)
+                ck_assert_uint_eq(one.at, edge);
+        }
+    }
+    free(text);
 }
 END_TEST
 
@@ -504,6 +538,7 @@ int main(void)
     tcase_add_test(grammar, faults_are_located);
     tcase_add_test(grammar, every_cut_gives_the_same);
     tcase_add_test(grammar, every_place_in_long_strings);
+    tcase_add_test(grammar, characters_across_a_stretch);
     tcase_add_test(cases, j01_depth);
     tcase_add_test(cases, j06_utf8);
     tcase_add_test(cases, j07_raw_control_characters);
