@@ -371,7 +371,7 @@ START_TEST(j03_keys_match_exactly)
           RPC_INVALID, "1");
     fails("{\"jsonrpc\":\"2.0\",\"ID\":1,\"re\xc5\xbfult\":1}", RPC_E_SHAPE, RPC_INVALID, "");
     ck_assert_uint_eq(
-        parse_str(REQUEST("x", "{\"Name\":\"a\",\"name \":\"b\",\"nam\":\"c\",\"URI\":\"d\"}"))
+        parse_str(REQUEST("x", "{\"Name\":\"a\",\"name \":\"b\",\"n\":\"c\",\"URI\":\"d\"}"))
             .m.name.n,
         0);
     passes("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"param\xc5\xbf\":[]}", RPC_REQUEST,
