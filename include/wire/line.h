@@ -27,8 +27,7 @@
 #define LINE_LARGE_MIN 128
 
 struct line_reader {
-    size_t large_bytes; /* from this many buffered bytes on an incomplete line is given out
-                           piecewise */
+    size_t large_bytes; /* an incomplete line with more buffered bytes is given out piecewise */
     size_t max_bytes;   /* longest acceptable line, without its end */
     size_t seen;        /* bytes of the input known to hold no LF */
     uint64_t line_len;  /* bytes of this line given out in pieces so far */
