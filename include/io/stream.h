@@ -96,4 +96,9 @@ void stream_end_output(struct stream *s);
 /* The read and write descriptors, for getsockopt and the like; still owned by the stream. */
 int stream_rfd(const struct stream *s);
 
+/* Whether the peer of a socket has gone altogether, as against having ended its side only: asks the
+ * kernel, for use after on_eof, when a stream without output watches nothing. Reliable on unix
+ * sockets; on TCP only after a reset or when both sides have ended. false once broken or freed. */
+bool stream_peer_gone(const struct stream *s);
+
 #endif

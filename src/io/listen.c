@@ -328,8 +328,10 @@ static int bind_unix(int fd, const struct sockaddr_un *un)
 
     if (bind(fd, a, sizeof(*un)) == 0)
         return 0;
-    if (errno != EADDRINUSE || !is_stale(un))
+    if (errno != EADDRINUSE)
         return -errno;
+    if (!is_stale(un))
+        return -EADDRINUSE;
     if (unlink(un->sun_path) < 0 || bind(fd, a, sizeof(*un)) < 0)
         return -errno;
     return 0;

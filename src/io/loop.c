@@ -145,7 +145,8 @@ void loop_turn(struct loop *loop, usec_t max_wait)
     poll_only = due <= loop->env.now || wait == 0;
     if (!poll_only)
         set_timer(loop, due < loop->env.now + wait ? due : loop->env.now + wait);
-    event_base_loop(loop->base, poll_only ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    /* Without EVLOOP_ONCE, NONBLOCK goes on until nothing is ready any more: tasks would starve. */
+    event_base_loop(loop->base, poll_only ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
     env_run(&loop->env, clock_monotonic());
     free_corpses(loop);
 }

@@ -26,6 +26,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -550,6 +551,12 @@ void stream_free_when_flushed(struct stream *s, usec_t linger)
 int stream_rfd(const struct stream *s)
 {
     return s->rfd;
+}
+
+bool stream_peer_gone(const struct stream *s)
+{
+    struct pollfd p = {.fd = s->rfd};
+    return s->rfd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
 static void inspect(int fd, bool *is_pipe, bool *is_socket)

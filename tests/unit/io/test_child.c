@@ -578,8 +578,7 @@ static const char *const grandchildren[] = {
     "(setsid sh -c 'echo $$; exec sleep 1000' &); cat",
     "(setsid sh -c 'echo $$; exec sleep 1000 </dev/null >/dev/null 2>&1' &); cat",
     /* a tree that ignores everything it can */
-    "setsid sh -c 'trap \"\" HUP TERM INT; sleep 1000 & echo $$; while :; do sleep 1000; done' & "
-    "cat",
+    "setsid sh -c 'trap \"\" HUP TERM INT; echo $$; while :; do sleep 1000; done' & cat",
 };
 
 START_TEST(S09_grandchildren_end_with_the_stop)

@@ -1,0 +1,205 @@
+/* io/spool: what is written comes back, nothing stays in the directory, pages are given back. */
+#include "base/util.h"
+#include "io/spool.h"
+#include "io/stream.h"
+#include "io_test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+static char dir[64];
+
+static void setup(void)
+{
+    setup_loop();
+    snprintf(dir, sizeof(dir), "/tmp/mcpool-spool-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static void teardown(void)
+{
+    teardown_loop();
+    ck_assert_int_eq(rmdir(dir), 0); /* also says that nothing was left in it */
+}
+
+START_TEST(bytes_come_back)
+{
+    struct spool *s;
+    struct blob *b;
+    size_t fds = open_fd_count();
+
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    ck_assert_int_eq(spool_append(s, "hello ", 6), 0);
+    ck_assert_int_eq(spool_append(s, NULL, 0), 0);
+    ck_assert_int_eq(spool_append(s, "world", 5), 0);
+    ck_assert_uint_eq(spool_len(s), 11);
+    ck_assert_int_eq(spool_finish(s, &b), 0);
+    ck_assert(slice_is(blob_slice(b), "hello world"));
+    ck_assert_uint_eq(open_fd_count(), fds);
+    blob_unref(b);
+}
+END_TEST
+
+START_TEST(empty_spool_is_an_empty_blob)
+{
+    struct spool *s;
+    struct blob *b;
+
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    ck_assert_int_eq(spool_finish(s, &b), 0);
+    ck_assert_uint_eq(b->n, 0);
+    blob_unref(b);
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    spool_free(s);
+    spool_free(NULL);
+}
+END_TEST
+
+START_TEST(errors_are_returned)
+{
+    struct rlimit before, low;
+    struct spool *s = NULL;
+    char block[8192] = {0};
+
+    ck_assert_int_eq(spool_new("/no/such/dir", &s), -ENOENT);
+    ck_assert_ptr_null(s);
+    /* A write that is cut short and then refused, as on a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = (struct rlimit){10000, before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
+    ck_assert_int_eq(spool_append(s, block, sizeof(block)), -EFBIG);
+    spool_free(s);
+    setrlimit(RLIMIT_FSIZE, &before);
+}
+END_TEST
+
+#define BIG ((size_t)32 * 1024 * 1024)
+
+static struct blob *big_blob(void)
+{
+    static char block[65536];
+    struct spool *s;
+    struct blob *b;
+
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    for (size_t at = 0; at < BIG; at += sizeof(block)) {
+        for (size_t i = 0; i < sizeof(block); i += 4096)
+            block[i] = (char)((at + i) / 4096 % 251);
+        ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
+    }
+    ck_assert_int_eq(spool_finish(s, &b), 0);
+    ck_assert_uint_eq(b->n, BIG);
+    return b;
+}
+
+static size_t resident_file_kib(void)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof(line), f))
+        if (strncmp(line, "RssFile:", 8) == 0 || strncmp(line, "RssShmem:", 9) == 0)
+            kib += strtoul(strchr(line, ':') + 1, NULL, 10);
+    fclose(f);
+    return kib;
+}
+
+START_TEST(passed_gives_pages_back_and_they_stay_readable)
+{
+    struct blob *b = big_blob();
+    size_t before = resident_file_kib(), full;
+    volatile char sum = 0;
+
+    for (size_t i = 0; i < BIG; i += 4096)
+        sum = (char)(sum + b->p[i]);
+    full = resident_file_kib();
+    ck_assert_uint_gt(full, before + BIG / 1024 / 2);
+    b->passed(b, 5000); /* not a whole number of pages */
+    b->passed(b, 4000); /* going back is nothing */
+    b->passed(b, BIG - 1);
+    ck_assert_uint_lt(resident_file_kib(), before + BIG / 1024 / 8);
+    ck_assert_int_eq(b->p[123 * 4096], 123);
+    ck_assert_int_eq(b->p[0], 0);
+    b->passed(b, BIG);
+    blob_unref(b);
+}
+END_TEST
+
+static struct stream *sender, *receiver;
+static size_t received;
+static bool bad, ended;
+
+static void on_input(void *arg)
+{
+    struct slice in = stream_input(receiver);
+
+    (void)arg;
+    for (size_t i = (4096 - received % 4096) % 4096; i < in.n; i += 4096)
+        bad |= in.p[i] != (char)((received + i) / 4096 % 251);
+    received += in.n;
+    stream_consume(receiver, in.n);
+}
+
+static void on_eof(void *arg)
+{
+    (void)arg;
+    ended = true;
+}
+
+static void on_error(void *arg, int err)
+{
+    (void)arg;
+    ck_abort_msg("%s", strerror(err));
+}
+
+static const struct stream_ops ops = {.on_input = on_input, .on_eof = on_eof, .on_error = on_error};
+
+/* The purpose of it all: a huge message goes out without ever being resident as a whole. */
+START_TEST(streaming_keeps_little_resident)
+{
+    struct blob *b = big_blob();
+    size_t before = resident_file_kib(), most = 0;
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    sender = stream_new(&loop, fds[0], fds[0], NULL, &ops, NULL);
+    receiver = stream_new(&loop, fds[1], fds[1], NULL, &ops, NULL);
+    stream_write_blob(sender, b, 0, BIG);
+    stream_end_output(sender);
+    blob_unref(b);
+    while (!ended) {
+        size_t now;
+
+        loop_turn(&loop, USEC_PER_SEC);
+        now = resident_file_kib();
+        most = now > most ? now : most;
+    }
+    ck_assert_uint_eq(received, BIG);
+    ck_assert(!bad);
+    ck_assert_uint_lt(most, before + 4096);
+    stream_free(sender);
+    stream_free(receiver);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("spool");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, bytes_come_back);
+    tcase_add_test(tc, empty_spool_is_an_empty_blob);
+    tcase_add_test(tc, errors_are_returned);
+    tcase_add_test(tc, passed_gives_pages_back_and_they_stay_readable);
+    tcase_add_test(tc, streaming_keeps_little_resident);
+    return run_suite("io/spool", tc);
+}
