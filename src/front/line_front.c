@@ -11,7 +11,6 @@
 #include "wire/line.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 /* After a client ended its side, how often we look whether it has gone altogether. */
@@ -189,22 +188,14 @@ static void check_end(void *arg)
         client_close_flushed(lc->c);
 }
 
-/* A client that ended its side may still read, or be gone for good: after close() of a unix socket
- * the kernel reports a hang-up, after shutdown() it does not. A stream at EOF without output
- * watches nothing, so we look. */
-static bool peer_is_gone(const struct client *c)
-{
-    struct pollfd p = {.fd = stream_rfd(c->stream)};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
-}
-
-/* Runs after EOF only. */
+/* Runs after EOF only: a client that ended its side may still read its answers, or be gone for
+ * good, which nothing tells while there is nothing to write. */
 static void on_timer(void *impl)
 {
     struct line_client *lc = impl;
     struct client *c = lc->c;
     usec_t now = c->front->env->now;
-    if (now >= lc->end_by || peer_is_gone(c))
+    if (now >= lc->end_by || stream_peer_gone(c->stream))
         client_close(c);
     else
         client_set_timer(c, now + GONE_SPAN < lc->end_by ? now + GONE_SPAN : lc->end_by);

@@ -240,6 +240,20 @@ START_TEST(eof_comes_after_the_data_and_output_still_works)
 }
 END_TEST
 
+START_TEST(half_closed_is_not_gone)
+{
+    open_socket(NULL);
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert(!stream_peer_gone(a.stream));
+    shutdown(peer, SHUT_WR);
+    WAIT_FOR(a.eofs);
+    ck_assert(!stream_peer_gone(a.stream));
+    close(peer);
+    peer = -1;
+    ck_assert(stream_peer_gone(a.stream));
+}
+END_TEST
+
 static usec_t cpu_time(void)
 {
     struct rusage u;
@@ -846,6 +860,7 @@ int main(void)
     tcase_add_test(tc, reading_stops_at_in_max_until_consumed);
     tcase_add_test(tc, pause_stops_reading_and_resume_tells_again);
     tcase_add_test(tc, eof_comes_after_the_data_and_output_still_works);
+    tcase_add_test(tc, half_closed_is_not_gone);
     tcase_add_loop_test(tc, hangup_does_not_spin, 0, 8);
     tcase_add_test(tc, writes_of_a_turn_leave_together_at_its_end);
     tcase_add_test(tc, blobs_and_copies_keep_their_order);
