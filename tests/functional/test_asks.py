@@ -4,7 +4,7 @@ import json
 from harness import ALL_CAPABILITIES, SINGLE, DaemonCase, demo, fake, poll_until
 
 FEATURES = {"client_features": ["elicitation", "sampling", "roots"]}
-METHODS = {"elicitation": "elicitation/create", "sampling": "sampling/createMessage", "roots": "roots/list"}
+METHODS = {"elicitation": "elicitation/create", "sampling": "sampling/createMessage"}
 SAMPLE = {"role": "assistant", "content": {"type": "text", "text": "hi"}, "model": "m"}
 ELICIT = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
 
@@ -28,6 +28,7 @@ class AskTest(DaemonCase):
                         self.assertEqual(ask["params"]["message"], "why \u00e9?")
                     c.respond(ask, {"kind": kind, "n": 1})
                     self.assertEqual(json.loads(call.text()), {"kind": kind, "n": 1})
+            self.assertTrue(c.request("tools/call", {"name": "ask", "arguments": {"kind": "roots"}})["isError"])
 
     def test_an_answer_reaches_the_server_byte_for_byte(self):
         c = self.line("demo", capabilities=ALL_CAPABILITIES)
@@ -63,7 +64,7 @@ class AskTest(DaemonCase):
                 self.assertEqual(c.inbox, [])
 
     def test_only_what_the_client_can_is_declared_to_the_server(self):
-        for declared in ({}, {"sampling": {}}, {"elicitation": {}}, ALL_CAPABILITIES):
+        for declared in ({}, {"sampling": {}}, {"elicitation": {}}, {"sampling": {}, "elicitation": {}}):
             with self.subTest(declared):
                 c = self.http("fake", capabilities=declared)
                 pid = json.loads(c.tool("report"))["pid"]
@@ -71,9 +72,8 @@ class AskTest(DaemonCase):
                            if e["message"].get("method") == "initialize"]
                 self.assertEqual(set(init["params"]["capabilities"]) & set(ALL_CAPABILITIES), set(declared))
 
-    def test_roots_are_not_declared_unless_configured(self):
-        self.daemon.stop()
-        self.start(config={"resilience": SINGLE})
+    def test_roots_are_never_declared_on_a_shared_connection(self):
+        """They are one client's own."""
         c = self.http("fake", capabilities=ALL_CAPABILITIES)
         c.tool("record", {"nonce": "n"})
         inits = [m["params"]["capabilities"] for m in self.daemon.received("fake", "initialize")]
@@ -159,8 +159,9 @@ class AskTest(DaemonCase):
         self.assertEqual(poll_until(heard, "the answer for the client that left")[0]["result"], {"action": "cancel"})
 
     def test_a_server_may_take_its_ask_back(self):
+        # A connection each: where a call was given up, the asks of others are refused for a while.
         self.daemon.stop()
-        self.start(config={"resilience": SINGLE, "defaults": {**FEATURES, "server_asks": "yes"}})
+        self.start(config={"defaults": {**FEATURES, "sharing": "session"}})
         for c in self.everybody("demo"):
             call = c.start_tool("ask", {"kind": "sampling"})
             ask = c.wait_message("sampling/createMessage")
@@ -207,6 +208,13 @@ class OwnConnectionTest(DaemonCase):
             def answers():
                 return json.loads(c.tool("last_answers"))
             self.assertEqual(json.loads(poll_until(answers, "the answer at the server")[0]), {"result": SAMPLE})
+
+    def test_roots_are_those_of_the_one_client(self):
+        for n, c in enumerate(self.every_way_in("fake", version="2025-11-25", capabilities=ALL_CAPABILITIES)):
+            call = c.start_tool("ask", {"method": "roots/list"})
+            roots = {"roots": [{"uri": "file:///%d" % n}]}
+            c.respond(c.wait_message("roots/list"), roots)
+            self.assertEqual(json.loads(call.text()), {"result": roots})
 
     def test_sessions_have_processes_of_their_own(self):
         a, b = self.http("fake"), self.http("fake")

@@ -45,7 +45,7 @@ class HttpParsingTest(DaemonCase):
 
     @staticmethod
     def chunk(data, size=None):
-        return (size or b"%x" % len(data)) + b"\r\n" + data + b"\r\n"
+        return (b"%x" % len(data) if size is None else size) + b"\r\n" + data + b"\r\n"
 
     def test_F10_content_length_with_transfer_encoding(self):
         body = self.chunk(INITIALIZE) + b"0\r\n\r\n"

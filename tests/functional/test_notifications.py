@@ -14,11 +14,11 @@ class LogLevelTest(DaemonCase):
     servers = {"demo": demo(), "fake": fake()}
     config = {"resilience": SINGLE}
 
-    def test_without_a_level_there_are_no_messages(self):
+    def test_without_a_level_the_server_decides(self):
         for c in self.every_way_in():
-            c.tool("log", {"level": "emergency", "text": "x"})
-            c.barrier()
-            self.assertEqual(c.taken("notifications/message"), [])
+            c.tool("log", {"level": "debug", "text": "no"})  # the demo server begins with info
+            c.tool("log", {"level": "info", "text": "yes"})
+            self.assertEqual([m["params"]["data"] for m in c.taken("notifications/message")], ["yes"])
 
     def test_messages_obey_the_level_of_the_client(self):
         for c in self.every_way_in():
