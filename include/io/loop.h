@@ -22,8 +22,8 @@ struct loop {
     bool stopping;
     struct event *timer; /* libevent's only timer; stands for the earliest of env's */
     usec_t timer_at;     /* what it is set to; USEC_NEVER = not set */
-    SLIST_HEAD(, loop_signal) signals;
-    SLIST_HEAD(, loop_corpse) corpses;
+    SLIST_HEAD(loop_signals, loop_signal) signals;
+    SLIST_HEAD(loop_corpses, loop_corpse) corpses;
 };
 
 /* Creates the loop (epoll). The process ignores SIGPIPE from here on: a vanished reader is an EPIPE

@@ -380,7 +380,7 @@ struct child {
     struct loop_corpse corpse;
 };
 
-static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children);
+static LIST_HEAD(child_list, child) children = LIST_HEAD_INITIALIZER(children);
 
 static void free_memory(void *arg)
 {

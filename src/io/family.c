@@ -13,7 +13,7 @@
  */
 #define PASSES_MAX 16
 
-static LIST_HEAD(, family) families = LIST_HEAD_INITIALIZER(families);
+static LIST_HEAD(family_list, family) families = LIST_HEAD_INITIALIZER(families);
 
 static struct {
     struct proc *procs;
