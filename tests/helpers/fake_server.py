@@ -89,6 +89,7 @@ class Server:
         self.late_answers = []
         self.next_ask = 0
         self.reading = True
+        self.gathered = None  # bytes: output is collected here instead of written
         self.ledger = None
         self.results = {m: json.loads(r) for m, r in options.set_result}
         if options.ledger:
@@ -104,6 +105,9 @@ class Server:
     # --- output ---
 
     def write(self, data):
+        if self.gathered is not None:
+            self.gathered += data
+            return
         step = 1 if self.o.byte_by_byte else len(data)
         for at in range(0, len(data), step or 1):
             piece = memoryview(data)[at:at + step]
@@ -285,8 +289,11 @@ class Server:
         self.ask(args["method"], args.get("params"), id)
 
     def tool_ask_late(self, id, args, token):
+        self.gathered = b""  # both in one write: nothing can come in between
         self.text(id, "asking later")
         self.ask(args["method"], args.get("params"), None)
+        both, self.gathered = self.gathered, None
+        self.write(both)
 
     def tool_last_answers(self, id, args, token):
         self.text(id, json.dumps(self.late_answers))
