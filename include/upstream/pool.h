@@ -83,7 +83,6 @@ struct pool {
     unsigned waiting;    /* tickets in line */
     unsigned affinities; /* attached sessions */
     bool pinned;         /* the server's default pool: stays without sessions */
-    bool asked;          /* the server has asked a client at least once */
     bool server_asks;    /* single channel and the server asks: interactive calls run alone */
     bool stopping;
     void *user; /* the proxy's */
@@ -111,10 +110,9 @@ void pool_submit(struct ticket *t);
 /* The ticket's request is over (RUNNING), or not wanted any more (WAITING). No callback follows. */
 void ticket_done(struct ticket *t);
 
-/* A server asked a client something. From now on interactive calls are kept away from other
- * sessions' given-up calls; and with ambiguous = true, because it could not be told whom it asked,
- * they run alone on a connection. */
-void pool_note_ask(struct pool *p, bool ambiguous);
+/* A server asked a client something and it could not be told whom: from now on interactive calls
+ * run alone on a connection. */
+void pool_note_ambiguous_ask(struct pool *p);
 
 /* Whether any slot is ready, and the earliest next attempt of a failed one (USEC_NEVER when none
  * waits). */

@@ -209,7 +209,6 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     }
     struct call *call = NULL;
     struct session *s = attribute(c, &call);
-    pool_note_ask(c->pool, !s);
     if (s) {
         put_to_client(s, c, call, text, m);
         return;
@@ -218,6 +217,7 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     log_notice(CTX(c), "%s refused: it cannot be attributed to a single client",
                mcp_method_name(m->method));
     reply_error(c, id, MCP_E_INTERNAL, "Cannot attribute request to a single client");
+    pool_note_ambiguous_ask(c->pool);
 }
 
 /* ---- the client's side

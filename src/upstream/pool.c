@@ -126,9 +126,16 @@ static bool better_home(const struct conn *a, const struct conn *b)
     return a->running < b->running;
 }
 
+/* Whether the server may say things that must be attributed to a session. */
+static bool talks(const struct pool *p)
+{
+    return p->features || (p->server->card && p->server->card->logging);
+}
+
 /* Where a new session of a shared pool lives: the ready slot with the least to do and no given-up
- * call that may still be running, else one that is starting, else the first. Once the server is
- * known to ask its clients, a new session had rather have a fresh connection than a haunted one. */
+ * call that may still be running, else one that is starting, else the first. Beside another
+ * session's given-up call nothing that the server says could be attributed for a while, so there a
+ * fresh connection is better. */
 static struct conn *choose_home(struct pool *p)
 {
     struct conn *best = NULL, *fresh;
@@ -137,7 +144,7 @@ static struct conn *choose_home(struct pool *p)
         if (c->state == CONN_READY && (!best || better_home(c, best)))
             best = c;
     }
-    if (best && is_haunted(best) && p->asked && count_recovering(p) == 0 &&
+    if (best && is_haunted(best) && talks(p) && count_recovering(p) == 0 &&
         (fresh = idle_slot(p)) != NULL) {
         conn_open(fresh);
         return fresh;
@@ -463,10 +470,9 @@ void pool_on_conn_drain(struct conn *c)
         env_defer(pool_env(c->pool), &c->pool->pump);
 }
 
-void pool_note_ask(struct pool *p, bool ambiguous)
+void pool_note_ambiguous_ask(struct pool *p)
 {
-    p->asked = true;
-    if (!ambiguous || p->server_asks)
+    if (p->server_asks)
         return;
     p->server_asks = true;
     log_notice(LOG_CTX(.server = pool_config(p)->name),
