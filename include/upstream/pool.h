@@ -57,8 +57,8 @@ struct pool_user {
     void (*on_ready)(struct conn *c);
     /* A message that is not part of the handshake. */
     void (*on_message)(struct conn *c, struct payload *text, const struct rpc_msg *m);
-    /* A message with this raw id was too large and thrown away. */
-    void (*on_oversize)(struct conn *c, struct slice id);
+    /* A message with this raw id was thrown away unread: see transport_events. */
+    void (*on_discarded)(struct conn *c, struct slice id, enum reason why);
     /* The connection is lost or given up, c->running tickets included: the user ends each of them
      * (ticket_done); conn_handed_over still answers for this epoch. */
     void (*on_down)(struct conn *c, enum reason why);

@@ -16,8 +16,9 @@ struct transport_events {
     /* One valid JSON-RPC message (batches included, kind RPC_BATCH). text is borrowed unless it has
      * an owner. */
     void (*on_message)(void *arg, struct payload *text, const struct rpc_msg *m);
-    /* A message was thrown away for its size; id: its raw id token. */
-    void (*on_oversize)(void *arg, struct slice id);
+    /* A message was thrown away unread: too large (REASON_RESPONSE_TOO_LARGE) or large and no valid
+     * JSON-RPC (REASON_UPSTREAM_PROTOCOL). id: its raw id token. */
+    void (*on_discarded)(void *arg, struct slice id, enum reason why);
     /* What was queued has fallen low again after it had been high. */
     void (*on_drain)(void *arg);
     /* The way is broken or could not be opened; nothing more comes from this transport except

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "front/front.h"
+#include "io/child.h"
 #include "io/loop.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
@@ -191,6 +192,14 @@ static void raise_descriptor_limit(void)
         log_warning(NULL, "cannot raise the limit of open files: %s", strerror(errno));
 }
 
+/* Descendants of servers that are still being ended get a moment; then systemd or init has them. */
+static void reap_the_rest(struct loop *loop)
+{
+    usec_t end = loop->env.now + 2 * USEC_PER_SEC;
+    while (child_live_count() > 0 && loop->env.now < end)
+        loop_turn(loop, end - loop->env.now);
+}
+
 static int run(struct daemon *d)
 {
     int r = loop_init(&d->loop);
@@ -210,6 +219,7 @@ static int run(struct daemon *d)
         sd_notify(0, "READY=1");
         print_hint(d);
         loop_run(&d->loop);
+        reap_the_rest(&d->loop);
         log_notice(NULL, "stopped");
         front_free(d->front);
     }

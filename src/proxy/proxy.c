@@ -75,15 +75,16 @@ static void on_message(struct conn *c, struct payload *text, const struct rpc_ms
         on_one_message(c, text, m);
 }
 
-static void on_oversize(struct conn *c, struct slice raw_id)
+static void on_discarded(struct conn *c, struct slice raw_id, enum reason why)
 {
     uint64_t id;
     struct uplink *u = json_u64(raw_id, &id) ? mux_peek(mux_of(c), id) : NULL;
     if (!u || u->on_answer != call_on_answer)
         return;
     mux_take(mux_of(c), id);
-    call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, REASON_RESPONSE_TOO_LARGE, "maybe",
-              0, "The server's answer is larger than max_response_bytes");
+    call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, why, "maybe", 0,
+              why == REASON_RESPONSE_TOO_LARGE ? "The server's answer is too large to pass on"
+                                               : "The server's answer is no valid JSON-RPC");
 }
 
 static void on_down(struct conn *c, enum reason why)
@@ -111,7 +112,7 @@ static const struct pool_user pool_user = {
     .refuse = call_refuse,
     .on_ready = on_ready,
     .on_message = on_message,
-    .on_oversize = on_oversize,
+    .on_discarded = on_discarded,
     .on_down = on_down,
     .slot_init = mux_init_slot,
     .slot_done = mux_done_slot,

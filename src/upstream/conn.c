@@ -370,11 +370,11 @@ static void on_message(void *arg, struct payload *text, const struct rpc_msg *m)
         c->pool->server->user->on_message(c, text, m);
 }
 
-static void on_oversize(void *arg, struct slice id)
+static void on_discarded(void *arg, struct slice id, enum reason why)
 {
     struct conn *c = arg;
     if (c->state == CONN_READY)
-        c->pool->server->user->on_oversize(c, id);
+        c->pool->server->user->on_discarded(c, id, why);
 }
 
 static void on_drain(void *arg)
@@ -393,7 +393,7 @@ static void on_down(void *arg, enum reason why, bool fatal, const char *detail)
 static const struct transport_events events = {
     .on_open = on_open,
     .on_message = on_message,
-    .on_oversize = on_oversize,
+    .on_discarded = on_discarded,
     .on_drain = on_drain,
     .on_down = on_down,
     .on_closed = on_closed,

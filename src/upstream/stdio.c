@@ -50,8 +50,9 @@ struct stdio {
     struct stream *io;  /* reads the child's stdout, writes its stdin */
     struct stream *err; /* the child's stderr */
     struct line_reader lines, err_lines;
-    struct spool *spool;     /* a big line on its way */
-    struct rpc_scan *scan;   /* of that line; NULL once it turned out bad */
+    struct spool *spool;   /* a big line on its way */
+    struct rpc_scan *scan; /* of that line; NULL once it is lost, then big_fault says why */
+    enum reason big_fault;
     struct rpc_id_hunt hunt; /* of that line, should it turn out too big */
     uint64_t big_bytes;      /* of that line so far */
     struct log_quota quota;
@@ -79,7 +80,7 @@ static void go_down(struct stdio *t, enum reason why, bool fatal, const char *de
     t->down = true;
     env_timer_clear(&t->loop->env, &t->settle);
     /* What the process has not read by now it never will: those requests certainly did not run. */
-    if (t->child && !t->exited)
+    if (t->child)
         child_kill(t->child);
     if (t->io)
         stream_take_back(t->io);
@@ -272,6 +273,7 @@ static void big_line_begin(struct stdio *t)
         log_error(CTX(t), "cannot spool a large message in %s: %s", t->config->limits.spool_dir,
                   strerror(-e));
         t->spool = NULL;
+        t->big_fault = REASON_RESPONSE_TOO_LARGE;
         return;
     }
     t->scan = rpc_scan_new(t->config->limits.json_depth);
@@ -281,9 +283,10 @@ static void big_line_piece(struct stdio *t, struct slice bytes)
 {
     t->big_bytes += bytes.n;
     rpc_id_hunt_feed(&t->hunt, bytes);
-    if (!t->scan || !t->spool)
+    if (!t->scan)
         return;
     if (rpc_scan_feed(t->scan, bytes) != RPC_OK) {
+        t->big_fault = REASON_UPSTREAM_PROTOCOL;
         drop_big_line(t);
         return;
     }
@@ -299,25 +302,27 @@ static void big_line_piece(struct stdio *t, struct slice bytes)
     }
     if (e < 0) {
         log_error(CTX(t), "cannot spool a large message: %s", strerror(-e));
+        t->big_fault = REASON_RESPONSE_TOO_LARGE;
         drop_big_line(t);
     }
 }
 
-static void big_line_lost(struct stdio *t, const char *why)
+static void big_line_lost(struct stdio *t, enum reason reason, const char *why)
 {
     char id[256];
     size_t n = rpc_id_hunt_get(&t->hunt, id, sizeof(id));
     log_warning(CTX(t), "a message of %llu bytes was thrown away: %s",
                 (unsigned long long)t->big_bytes, why);
     if (n)
-        t->ev->on_oversize(t->arg, slice_of(id, n));
+        t->ev->on_discarded(t->arg, slice_of(id, n), reason);
 }
 
 static void big_line_end(struct stdio *t)
 {
-    if (!t->scan || !t->spool) {
-        big_line_lost(t, "it is no valid JSON-RPC, or could not be spooled");
-        drop_big_line(t);
+    if (!t->scan) {
+        big_line_lost(t, t->big_fault,
+                      t->big_fault == REASON_UPSTREAM_PROTOCOL ? "it is no valid JSON-RPC"
+                                                               : "it could not be spooled");
         return;
     }
     struct rpc_msg m;
@@ -328,9 +333,9 @@ static void big_line_end(struct stdio *t)
     drop_big_line(t);
     if (e != RPC_OK) {
         spool_free(spool);
-        big_line_lost(t, "it is no valid JSON-RPC");
+        big_line_lost(t, REASON_UPSTREAM_PROTOCOL, "it is no valid JSON-RPC");
     } else if (spool_finish(spool, &b) < 0) {
-        big_line_lost(t, "its spool file could not be mapped");
+        big_line_lost(t, REASON_RESPONSE_TOO_LARGE, "its spool file could not be mapped");
     } else {
         struct payload text = {.text = blob_slice(b), .owner = b};
         t->ev->on_message(t->arg, &text, &m);
@@ -351,7 +356,7 @@ static void on_piece(struct stdio *t, const struct line_piece *piece)
     if (piece->oversize) {
         drop_big_line(t);
         if (piece->last)
-            big_line_lost(t, "it is larger than max_response_bytes");
+            big_line_lost(t, REASON_RESPONSE_TOO_LARGE, "it is larger than max_response_bytes");
         else if (t->big_bytes / OVERSIZE_DRAIN > max)
             go_down(t, REASON_UPSTREAM_PROTOCOL, false,
                     "the server sends a line without end, far over max_response_bytes");

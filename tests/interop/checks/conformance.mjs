@@ -57,8 +57,11 @@ async function compare(report, world, suite) {
             if (direct.failed > 0) skip('fails without mcpoold too');
             const got = through.get(scenario);
             ensure(got, 'did not run');
+            // The runner reports nothing but information when a call was answered without closing its stream,
+            // which nothing behind a pipe can ask for.
+            const notApplicable = scenario === 'server-sse-polling' && got.passed + got.warned === 0;
             ensure(
-                got.failed === 0 && got.passed > 0 && got.warned <= direct.warned,
+                got.failed === 0 && (got.passed > 0 || notApplicable) && got.warned <= direct.warned,
                 `${marks(got)} against ${marks(direct)}: ${complaints(outdir, scenario)}`,
             );
         });

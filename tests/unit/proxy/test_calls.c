@@ -364,7 +364,7 @@ START_TEST(an_oversize_answer_fails_only_its_call)
     uint64_t one = id_of(fake_read(fake_at(0))), two = id_of(fake_read(fake_at(0)));
     char raw[24];
     snprintf(raw, sizeof(raw), "%llu", (unsigned long long)one);
-    fake_at(0)->ev->on_oversize(fake_at(0)->arg, slice_str(raw));
+    fake_at(0)->ev->on_discarded(fake_at(0)->arg, slice_str(raw), REASON_RESPONSE_TOO_LARGE);
     ck_assert_has(client_read(&a), "\"reason\":\"response_too_large\"");
     fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":1}", (unsigned long long)two);
     ck_assert_has(client_read(&a), "\"id\":2");
