@@ -46,10 +46,11 @@ void buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(prin
  * valid UTF-8; each byte that belongs to no well-formed sequence becomes U+FFFD. */
 void buf_append_json_string(struct buf *b, struct slice s);
 
-/* The unconsumed bytes; borrowed until the next call that changes the buffer. */
+/* The unconsumed bytes; borrowed until the next call that changes the buffer. Never NULL, so that
+ * memchr, memcmp and pointer arithmetic need no case for an empty buffer. */
 static inline struct slice buf_peek(const struct buf *b)
 {
-    return b->data ? slice_of(b->data + b->head, b->tail - b->head) : slice_of(NULL, 0);
+    return b->data ? slice_of(b->data + b->head, b->tail - b->head) : slice_of("", 0);
 }
 
 static inline size_t buf_len(const struct buf *b)

@@ -84,10 +84,11 @@ uint64_t stream_queued_total(const struct stream *s);
 uint64_t stream_sent_total(const struct stream *s);
 uint64_t stream_received_total(const struct stream *s);
 
-/* The peer of an output pipe is dead or about to be killed: takes what it has not read back out of the
- * pipe, so that nobody can read it any more. stream_sent_total falls by as much and from then on tells
- * what was really received. Returns the number of bytes; 0 as well when the output is no pipe or /proc is
- * not there, and then sent_total keeps its meaning. Nothing may be written afterwards. */
+/* The peer of an output pipe is dead or about to be killed: takes what it has not read back out of
+ * the pipe, so that nobody can read it any more. stream_sent_total falls by as much and from then
+ * on tells what was really received. Returns the number of bytes; 0 as well when the output is no
+ * pipe or /proc is not there, and then sent_total keeps its meaning. Nothing may be written
+ * afterwards. */
 size_t stream_take_back(struct stream *s);
 
 /* Ends the output side after what is queued (shutdown(SHUT_WR), or close of wfd). */

@@ -1,7 +1,7 @@
-/* Strict RFC 8259 JSON without a tree: a resumable validating scanner, and cheap access to members of text
- * that was validated before. UTF-8 is checked (RFC 3629: no overlongs, no surrogates); \u escapes are checked for
- * four hex digits, lone surrogate escapes pass (they are legal JSON and travel as bytes). Strings are scanned
- * 16 or 32 bytes at a time where the machine can. */
+/* Strict RFC 8259 JSON without a tree: a resumable validating scanner, and cheap access to members
+ * of text that was validated before. UTF-8 is checked (RFC 3629: no overlongs, no surrogates); \u
+ * escapes are checked for four hex digits, lone surrogate escapes pass (they are legal JSON and
+ * travel as bytes). Strings are scanned 16 or 32 bytes at a time where the machine can. */
 #ifndef WIRE_JSON_H
 #define WIRE_JSON_H
 
@@ -34,13 +34,13 @@ enum json_error {
  * one container deep has depth 1; a scalar has depth 0. */
 enum json_error json_validate(struct slice text, unsigned depth_max, size_t *ret_at);
 
-/* ---- access to text that has been validated; undefined results otherwise, but never out of bounds ---- */
+/* ---- access to validated text; undefined results otherwise, but never out of bounds ---- */
 
 /* The type of a raw value by its first byte (leading whitespace not allowed). */
 enum json_type json_type_of(struct slice raw);
 
-/* The raw value of a member of the object `obj`; n == 0 when absent. key is compared with the unescaped
- * member name, exactly. First match. */
+/* The raw value of a member of the object `obj`; n == 0 when absent. key is compared with the
+ * unescaped member name, exactly. First match. */
 struct slice json_get(struct slice obj, const char *key);
 
 /* The same along a path of keys, NULL-terminated: json_path(obj, "a", "b", NULL). */
@@ -54,14 +54,16 @@ struct json_iter json_iter(struct slice container);
 bool json_next_member(struct json_iter *it, struct slice *ret_key_raw, struct slice *ret_value);
 bool json_next_element(struct json_iter *it, struct slice *ret_value);
 
-/* Unescapes a raw string token into out. false when raw is no string, or it is longer than max bytes, or
- * a lone surrogate escape cannot be represented (then U+FFFD is written and true returned). */
+/* Unescapes a raw string token into out. false when raw is no string, or it is longer than max
+ * bytes, or a lone surrogate escape cannot be represented (then U+FFFD is written and true
+ * returned). */
 bool json_unescape(struct slice raw_string, struct buf *out, size_t max);
 
 /* Whether the raw string token, unescaped, equals s. */
 bool json_string_is(struct slice raw_string, const char *s);
 
-/* Compares two raw ids as MCP does: same type and, for strings, equal after unescaping; integers by bytes. */
+/* Compares two raw ids as MCP does: of one type, strings equal after unescaping, integers by bytes.
+ */
 bool json_id_eq(struct slice a, struct slice b);
 
 /* The raw number as uint64; false when it is not a non-negative integer that fits. */

@@ -1,5 +1,6 @@
-/* The vocabulary of MCP: revisions, methods, error codes, capabilities' names, reserved keys, and mcpool's
- * own reason codes. Sources: the schemas of 2024-11-05 … 2026-07-28; JSON-RPC 2.0 section 5.1. */
+/* The vocabulary of MCP: revisions, methods, error codes, capabilities' names, reserved keys, and
+ * mcpool's own reason codes. Sources: the schemas of 2024-11-05 … 2026-07-28; JSON-RPC 2.0
+ * section 5.1. */
 #ifndef WIRE_MCP_H
 #define WIRE_MCP_H
 
@@ -68,7 +69,7 @@ enum mcp_method {
 enum mcp_method mcp_method_parse(struct slice text);
 const char *mcp_method_name(enum mcp_method m); /* "tools/call"; "?" for NONE and OTHER */
 
-/* tools/call, prompts/get, resources/read: the requests during which a server may ask its client. */
+/* tools/call, prompts/get, resources/read: requests during which a server may ask its client. */
 bool mcp_method_is_interactive(enum mcp_method m);
 
 enum mcp_log_level {
@@ -98,8 +99,8 @@ const char *mcp_log_level_name(enum mcp_log_level l);
 #define MCP_E_MISSING_CAPABILITY  (-32021)
 #define MCP_E_UNSUPPORTED_VERSION (-32022)
 
-/* Reasons: why mcpool itself refused or failed something. One code, used alike in error data, log and
- * metrics. The table in wire/mcp.c holds each one's name and sentence. */
+/* Reasons: why mcpool itself refused or failed something. One code, used alike in error data, log
+ * and metrics. The table in wire/mcp.c holds each one's name and sentence. */
 enum reason {
     REASON_NONE,
     REASON_BAD_REQUEST,
