@@ -137,6 +137,8 @@ class Response:
     def _head(self):
         end = self._buf.find(b"\r\n\r\n")
         if end < 0:
+            if re.search(rb"(?<!\r)\n", self._buf):
+                raise Malformed("bare LF in a head: %r" % bytes(self._buf[:200]))
             return False
         lines = bytes(self._buf[:end]).split(b"\r\n")
         del self._buf[:end + 4]
