@@ -34,6 +34,7 @@ static void move_to_front(struct buf *b)
 {
     if (b->head == 0)
         return;
+    assert(b->data);
     memmove(b->data, b->data + b->head, buf_len(b));
     b->tail -= b->head;
     b->head = 0;

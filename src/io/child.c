@@ -307,10 +307,8 @@ static int fork_and_exec(struct plan *plan, pid_t *ret_pid, const char **ret_ste
             ;
     }
     *ret_step = step_names[f.step];
-    if (f.err)
-        return -f.err;
     *ret_pid = pid;
-    return 0;
+    return -f.err;
 }
 
 /* The child runs its program when this returns 0; ret_fds are our ends of its stdin, stdout and

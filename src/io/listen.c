@@ -345,18 +345,20 @@ static int open_bound_unix(struct loop *loop, int fd, const char *path,
     struct stat st;
     int r;
 
-    if (chmod(path, opt && opt->mode ? opt->mode : 0600) < 0 || lstat(path, &st) < 0)
+    if (chmod(path, opt && opt->mode ? opt->mode : 0600) < 0 || lstat(path, &st) < 0) {
         r = -errno;
-    else
-        r = start_listening(loop, fd, opt, fn, arg, ret);
-    if (r < 0) {
-        unlink(path);
-        return r;
+        goto fail;
     }
+    r = start_listening(loop, fd, opt, fn, arg, ret);
+    if (r < 0)
+        goto fail;
     (*ret)->unlink_path = xstrdup(path);
     (*ret)->path_dev = st.st_dev;
     (*ret)->path_ino = st.st_ino;
     return 0;
+fail:
+    unlink(path);
+    return r;
 }
 
 int listener_open_unix(struct loop *loop, const char *path, const struct listen_options *opt,
