@@ -5,6 +5,7 @@
 #include "io_test.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,14 +28,19 @@ static void setup(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 static void teardown(void)
 {
-    char cmd[128];
-
     WAIT_FOR(child_live_count() == 0);
     teardown_loop();
-    snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-    ck_assert_int_eq(system(cmd), 0);
+    ck_assert_int_eq(nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void on_exit_of_run(void *arg, int status)
