@@ -82,8 +82,7 @@ static void deadline_passed(void *arg)
     ask_free(a);
 }
 
-/* ---- whose is it?
- * ------------------------------------------------------------------------------------ */
+/* ---- whose is it? ---- */
 
 static unsigned needed_features(const struct rpc_msg *m, struct slice text)
 {
@@ -123,8 +122,7 @@ static struct session *attribute(struct conn *c, struct call **ret_call)
     return s && mux_haunted(mux_of(c), &s->affinity) ? NULL : s;
 }
 
-/* ---- delivery
- * ------------------------------------------------------------------------------------------ */
+/* ---- delivery ---- */
 
 static void edit_ids(struct rpc_edits *e, const struct rpc_msg *m, struct slice id)
 {
@@ -220,8 +218,7 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     pool_note_ambiguous_ask(c->pool);
 }
 
-/* ---- the client's side
- * ----------------------------------------------------------------------------------- */
+/* ---- the client's side ---- */
 
 static struct ask *find_ask(struct session *s, struct slice raw_id)
 {
@@ -257,9 +254,7 @@ void ask_on_client_progress(struct session *s, struct payload *text, const struc
     conn_send(a->conn, text, &e);
 }
 
-/* ---- ends
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---- */
 
 void ask_on_server_cancelled(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {

@@ -78,8 +78,7 @@ static const char *server_name(const struct call *c)
     return session_server(c->session)->sc->name;
 }
 
-/* ---- the server's side
- * --------------------------------------------------------------------------- */
+/* ---- the server's side ---- */
 
 /* The spans that the client must get as it sent them, or must not get at all
  * (protocol.md 1.6, 3.4). */
@@ -210,8 +209,7 @@ void call_on_progress(struct call *c, const struct payload *text, const struct r
     c->channel->ops->send(c->channel, c, DELIVER_DROPPABLE, text, &e);
 }
 
-/* ---- submission
- * ------------------------------------------------------------------------------------- */
+/* ---- submission ---- */
 
 struct call *call_new(struct session *s, struct channel *ch, const struct payload *text,
                       const struct rpc_msg *m)
@@ -302,8 +300,7 @@ void call_refuse(struct ticket *t, enum reason why, usec_t retry_after)
     call_fail(c, MCP_E_INTERNAL, why, "no", retry_after, text);
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 void call_finish(struct call *c, enum call_outcome outcome, const struct payload *answer,
                  const struct rpc_edits *edits)

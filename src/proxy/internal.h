@@ -98,8 +98,7 @@ struct uplink *mux_take_any(struct mux *m);
 /* Walks the uplinks: *pos starts at 0; NULL at the end. The mux must not change meanwhile. */
 struct uplink *mux_next(const struct mux *m, size_t *pos);
 
-/* ---- calls
- * ---------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 struct call {
     unsigned refs; /* the session's list; whoever works on it */
@@ -165,8 +164,7 @@ void call_cancel(struct call *c, struct slice reason);
 /* Progress arrived: passes it on and extends the deadline. */
 void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m);
 
-/* ---- sessions
- * -------------------------------------------------------------------------------------- */
+/* ---- sessions ---- */
 
 struct principal {
     char *name;
@@ -245,8 +243,7 @@ void levels_apply(struct pool *p);
 void levels_apply_conn(struct conn *c);
 void levels_init_slot(struct mux *m);
 
-/* ---- asks: requests of a server to a client (protocol.md 1.7)
- * ------------------------------------------ */
+/* ---- asks: requests of a server to a client (protocol.md 1.7) ---- */
 
 struct ask {
     LIST_ENTRY(ask) session_link;
@@ -272,16 +269,14 @@ void ask_end_of_call(struct call *c);
 void ask_end_of_session(struct session *s);
 void ask_end_of_conn(struct conn *c);
 
-/* ---- notifications of servers
- * ---------------------------------------------------------------------------- */
+/* ---- notifications of servers ---- */
 
 void notify_on_message(struct conn *c, struct payload *text, const struct rpc_msg *m);
 void notify_forget_session(struct session *s);
 void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s);
 void notify_change_due(void *arg);
 
-/* ---- subscriptions
- * ------------------------------------------------------------------------------------------ */
+/* ---- subscriptions ---- */
 
 /* A subscribe or unsubscribe call whose turn has come. */
 void sub_start(struct call *c);
@@ -294,9 +289,7 @@ void sub_forget_all(struct mux *m);
 void sub_leave(struct call *c);    /* a waiting subscribe call ends */
 void sub_release(struct sub *sub); /* nobody wants it any more: tells the server, frees it */
 
-/* ---- the proxy
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the proxy ---- */
 
 struct pool_state {
     unsigned level_count[MCP_LOG_UNSET]; /* sessions that asked for each level */

@@ -15,8 +15,7 @@ static struct env *conn_env(const struct conn *c)
     return c->pool->server->env;
 }
 
-/* ---- lists have changed
- * ------------------------------------------------------------------------------ */
+/* ---- lists have changed ---- */
 
 static const struct {
     enum mcp_method method;
@@ -62,8 +61,7 @@ static void on_change(struct conn *c, enum change what)
         tell_change(m, what);
 }
 
-/* ---- progress and log messages
- * ------------------------------------------------------------------------- */
+/* ---- progress and log messages ---- */
 
 static void on_progress(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {
@@ -118,8 +116,7 @@ static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m
     session_push(s, DELIVER_DROPPABLE, text, NULL, MCP_N_MESSAGE);
 }
 
-/* ---- elicitations by URL
- * ---------------------------------------------------------------------------------- */
+/* ---- elicitations by URL ---- */
 
 void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s)
 {
@@ -152,8 +149,7 @@ void notify_forget_session(struct session *s)
     }
 }
 
-/* ---- all of them
- * -------------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
 static void to_owner(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {

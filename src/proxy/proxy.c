@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what the pools tell
- * ----------------------------------------------------------------------------- */
+/* ---- what the pools tell ---- */
 
 static void on_ready(struct conn *c)
 {
@@ -120,8 +119,7 @@ static const struct pool_user pool_user = {
     .pool_done = pool_done,
 };
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void one_stopped(void *arg)
 {
@@ -175,8 +173,7 @@ void proxy_note_progress(struct proxy *p)
         env_defer(p->env, &p->check_drained);
 }
 
-/* ---- routes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- routes ---- */
 
 const struct route *route_find(const struct proxy *proxy, struct slice name)
 {

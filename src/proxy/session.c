@@ -19,8 +19,7 @@
  */
 #define PENDING_PATIENCE (1 * USEC_PER_SEC)
 
-/* ---- principals
- * ------------------------------------------------------------------------------------ */
+/* ---- principals ---- */
 
 static struct principal *principal_take(struct proxy *p, const char *name)
 {
@@ -44,8 +43,7 @@ static void principal_drop(struct proxy *p, struct principal *pr)
     free(pr);
 }
 
-/* ---- birth and death
- * --------------------------------------------------------------------------------- */
+/* ---- birth and death ---- */
 
 /* 144 random bits, base64url: visible ASCII, unguessable (protocol.md 8.1). */
 static void mint_id(struct env *env, char *out, size_t cap)
@@ -173,8 +171,7 @@ void session_abandon(struct session *s)
     session_end(s);
 }
 
-/* ---- messages that belong to no request
- * ---------------------------------------------------------------- */
+/* ---- messages that belong to no request ---- */
 
 /* Whether a waiting message says what the new one says: only the newest counts. */
 static bool supersedes(const struct pending *old, enum mcp_method method, struct slice uri)
@@ -273,8 +270,7 @@ struct channel *session_push_channel(const struct session *s)
     return s->push;
 }
 
-/* ---- looking at a session
- * ---------------------------------------------------------------------------------- */
+/* ---- looking at a session ---- */
 
 unsigned session_in_flight(const struct session *s)
 {

@@ -5,8 +5,7 @@
 
 #include <stdio.h>
 
-/* ---- requests
- * -------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static bool within_limits(struct call *c)
 {
@@ -76,8 +75,7 @@ static void submit_request(struct session *s, struct channel *ch, struct payload
     }
 }
 
-/* ---- notifications
- * ------------------------------------------------------------------------------------ */
+/* ---- notifications ---- */
 
 static void on_cancelled(struct session *s, struct slice text, const struct rpc_msg *m)
 {

@@ -84,8 +84,7 @@ static bool unused(const struct sub *sub)
     return LIST_EMPTY(&sub->subscribers) && LIST_EMPTY(&sub->waiters);
 }
 
-/* ---- the server's answer to mcpool's own request
- * -------------------------------------------------------- */
+/* ---- the server's answer to mcpool's own request ---- */
 
 static void take_waiter(struct call *c)
 {
@@ -134,8 +133,7 @@ static struct sub *sub_new(struct mux *m, struct slice uri, struct slice raw)
     return sub;
 }
 
-/* ---- clients' calls
- * ------------------------------------------------------------------------------------------ */
+/* ---- clients' calls ---- */
 
 static void subscribe(struct call *c, struct mux *m, struct slice uri, struct slice raw)
 {
@@ -211,9 +209,7 @@ void sub_leave(struct call *c)
         sub_release(sub);
 }
 
-/* ---- ends and replay
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- ends and replay ---- */
 
 /* Nobody wants it any more: the server is told, if it has it. */
 static void on_unsubscribed(struct uplink *u, struct payload *text, const struct rpc_msg *m)
@@ -294,9 +290,7 @@ void sub_forget_all(struct mux *m)
     }
 }
 
-/* ---- updates
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- updates ---- */
 
 /* Exact, else the longest subscribed prefix that ends in a slash: servers may name sub-resources.
  */

@@ -54,8 +54,7 @@ static struct balance_conn conn_view(const struct conn *c, const struct affinity
     };
 }
 
-/* ---- supply
- * -------------------------------------------------------------------------------------- */
+/* ---- supply ---- */
 
 static unsigned count_state(const struct pool *p, enum conn_state s)
 {
@@ -100,8 +99,7 @@ static unsigned count_recovering(const struct pool *p)
     return n;
 }
 
-/* ---- homes
- * --------------------------------------------------------------------------------------- */
+/* ---- homes ---- */
 
 static void set_home(struct affinity *a, struct conn *c)
 {
@@ -239,8 +237,7 @@ static void grow(struct pool *p)
     }
 }
 
-/* ---- tickets
- * -------------------------------------------------------------------------------------- */
+/* ---- tickets ---- */
 
 static struct conn *pick(struct pool *p, struct ticket *t)
 {
@@ -432,8 +429,7 @@ static void refuse_waiting(struct pool *p, enum reason why, bool only_opening)
     }
 }
 
-/* ---- news from the slots
- * ---------------------------------------------------------------------------- */
+/* ---- news from the slots ---- */
 
 void pool_on_conn_ready(struct conn *c)
 {
@@ -480,8 +476,7 @@ void pool_note_ambiguous_ask(struct pool *p)
                "resources/read run one at a time on each shared connection");
 }
 
-/* ---- size and life
- * ------------------------------------------------------------------------------------ */
+/* ---- size and life ---- */
 
 /* Surplus connections that nobody calls home go after idle_shrink; so does an unused pool. */
 static void shrink(void *arg)

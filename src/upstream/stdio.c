@@ -70,8 +70,7 @@ static struct stdio *stdio_of(const struct transport *t)
 
 #define CTX(t) LOG_CTX(.server = (t)->sc->name, .slot = (int)(t)->slot)
 
-/* ---- ends
- * ---------------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void go_down(struct stdio *t, enum reason why, bool fatal, const char *detail)
 {
@@ -153,8 +152,7 @@ static void on_exit_status(void *arg, int status)
     }
 }
 
-/* ---- log lines from the child
- * ---------------------------------------------------------------------- */
+/* ---- log lines from the child ---- */
 
 static bool quota_take(struct stdio *t)
 {
@@ -226,8 +224,7 @@ static void err_on_error(void *arg, int err)
 static const struct stream_ops err_ops = {
     .on_input = err_on_input, .on_eof = err_on_eof, .on_error = err_on_error};
 
-/* ---- messages from the child
- * ----------------------------------------------------------------------- */
+/* ---- messages from the child ---- */
 
 static void replace_newlines(char *p, size_t n)
 {
@@ -416,8 +413,7 @@ static void on_drain(void *arg)
 static const struct stream_ops io_ops = {
     .on_input = on_input, .on_eof = on_eof, .on_error = on_error, .on_drain = on_drain};
 
-/* ---- start
- * ---------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 /* What a child may see of the daemon's own environment; everything else must be configured (S13).
  */
@@ -515,8 +511,7 @@ static struct transport *stdio_open(void *tr_arg, const struct server_config *sc
     return &t->base;
 }
 
-/* ---- the rest of the table
- * --------------------------------------------------------------------------- */
+/* ---- the rest of the table ---- */
 
 static uint64_t stdio_send(struct transport *tr, const struct payload *text,
                            const struct rpc_edits *edits)

@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- scripted server
- * ------------------------------------------------------------------------------- */
+/* ---- scripted server ---- */
 
 #define MESSAGES_MAX 512
 
@@ -207,8 +206,7 @@ __attribute__((unused)) static struct fake *fake_at(unsigned slot)
     return NULL;
 }
 
-/* ---- clients
- * ------------------------------------------------------------------------------------------ */
+/* ---- clients ---- */
 
 struct client {
     struct channel channel;
@@ -347,8 +345,7 @@ __attribute__((unused)) static void client_close(struct client *c)
         free(c->got[i]);
 }
 
-/* ---- the world
- * --------------------------------------------------------------------------------------------- */
+/* ---- the world ---- */
 
 static void test_random(void *arg, void *out, size_t n)
 {
