@@ -54,8 +54,7 @@ void duplex_done(struct duplex *d)
     d->session = NULL;
 }
 
-/* ---- errors of our own
- * ------------------------------------------------------------------------------- */
+/* ---- errors of our own ---- */
 
 static void send_text(struct duplex *d, struct buf *b)
 {
@@ -84,8 +83,7 @@ bool duplex_on_oversize(struct duplex *d, struct slice id, struct buf *ret_error
     return refuse(d, id, MCP_E_INVALID_REQUEST, REASON_TOO_LARGE, text, ret_error);
 }
 
-/* ---- messages
- * ---------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 static void initialize(struct duplex *d, struct payload *text, const struct rpc_msg *m)
 {

@@ -194,8 +194,7 @@ usec_t event_budget_expire(struct event_budget *b, usec_t now)
     return next;
 }
 
-/* ---- event ids
- * ------------------------------------------------------------------------------------ */
+/* ---- event ids ---- */
 
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -19,11 +19,23 @@
 /* Kept events are looked through for old ones at most this often. */
 #define EXPIRE_SPAN (1 * USEC_PER_SEC)
 
+/* Refused connections are logged at most this often. */
+#define REFUSAL_LOG_SPAN (1 * USEC_PER_SEC)
+
 /* How often front_finish looks whether everything was written. */
 #define FINISH_SPAN (10 * USEC_PER_MSEC)
 
-/* ---- admission
- * --------------------------------------------------------------------------------------- */
+/* ---- admission ---- */
+
+static void refused(struct front *f, const struct peer *peer, const char *why)
+{
+    f->counts.refused++;
+    if (f->refusal_logged_at && f->env->now - f->refusal_logged_at < REFUSAL_LOG_SPAN)
+        return;
+    f->refusal_logged_at = f->env->now;
+    log_warning(NULL, "connection of %s refused: %s is reached (%llu refused since start)",
+                peer->text, why, (unsigned long long)f->counts.refused);
+}
 
 static void on_accept(void *arg, int fd, const struct peer *peer)
 {
@@ -37,8 +49,7 @@ static void on_accept(void *arg, int fd, const struct peer *peer)
     else if (limits->max_connections_per_peer && g->connections >= limits->max_connections_per_peer)
         why = "max_connections_per_peer";
     if (why) {
-        log_info(NULL, "connection of %s refused: %s is reached", peer->text, why);
-        f->counts.refused++;
+        refused(f, peer, why);
         close(fd);
         listener_closed(l->listener);
     } else {
@@ -55,8 +66,7 @@ const struct route *front_route(const struct front_listener *l, struct slice nam
     return r && l->route && r->server != l->route->server ? NULL : r;
 }
 
-/* ---- listeners
- * --------------------------------------------------------------------------------------- */
+/* ---- listeners ---- */
 
 static bool is_loopback_address(const char *address)
 {
@@ -142,8 +152,7 @@ static void close_listeners(struct front *f)
     }
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void expire_events(void *arg)
 {

@@ -47,6 +47,7 @@ struct front {
     struct sse_session *sse_by_id;
     struct front_counts counts;
     size_t connections;
+    usec_t refusal_logged_at; /* 0: never */
     bool draining;
     char http_url[80]; /* of the first TCP listener; "" without one */
     struct timer finish_timer;

@@ -10,9 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What clients are told before a planned stop: long enough for a restart. */
-#define RETRY_AT_STOP (5 * USEC_PER_SEC)
-
 struct get_stream {
     struct channel
         ch; /* one reference of hs->get, one of the session while it is the push channel */

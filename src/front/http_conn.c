@@ -63,8 +63,7 @@ static void drop_request(struct http_conn *h)
     }
 }
 
-/* ---- the end of a response, the end of the connection
- * ------------------------------------------------ */
+/* ---- the end of a response, the end of the connection ---- */
 
 static void begin_linger(struct http_conn *h)
 {
@@ -74,7 +73,7 @@ static void begin_linger(struct http_conn *h)
         return;
     }
     stream_end_output(h->conn->stream);
-    h->linger_sent = stream_sent_total(h->conn->stream);
+    h->sent_mark = stream_sent_total(h->conn->stream);
     set_timer(h, now_of(h) + LINGER_TIME);
 }
 
@@ -119,8 +118,7 @@ static void refuse_http1(struct http_conn *h, ssize_t error)
         refuse(h, http1_error_status(error), http1_error_text(error));
 }
 
-/* ---- heads
- * ------------------------------------------------------------------------------------------- */
+/* ---- heads ---- */
 
 /* What a refused head says, now or after its body was read. */
 static void reply_refusal(struct http_conn *h)
@@ -237,8 +235,7 @@ static bool step_head(struct http_conn *h)
     return begin_body(h, &head) || h->state != HTTP_LINGER;
 }
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------ */
+/* ---- bodies ---- */
 
 struct body_blob {
     struct blob blob;
@@ -378,8 +375,7 @@ static bool step_body(struct http_conn *h)
     return true;
 }
 
-/* ---- driving
- * ----------------------------------------------------------------------------------------- */
+/* ---- driving ---- */
 
 static bool step(struct http_conn *h)
 {
@@ -460,9 +456,15 @@ static void body_window_over(struct http_conn *h)
 static void head_timer(struct http_conn *h)
 {
     const struct config_limits *l = limits_of(h);
+    struct stream *stream = h->conn->stream;
     usec_t span = h->in_head ? l->header_timeout : l->idle_connection_timeout;
+    uint64_t sent = stream_sent_total(stream);
     if (span == 0)
         return;
+    if (!h->in_head && stream_pending(stream) && sent != h->sent_mark) {
+        h->sent_mark = sent; /* the last response is still being read */
+        h->since_at = now_of(h);
+    }
     if (now_of(h) < h->since_at + span)
         set_timer(h, h->since_at + span);
     else if (h->in_head)
@@ -487,8 +489,8 @@ static void on_timer(void *impl)
         break; /* the responder has its own; armed again when the response is complete */
     case HTTP_LINGER:
         sent = stream_sent_total(h->conn->stream);
-        if (stream_pending(h->conn->stream) && sent != h->linger_sent) {
-            h->linger_sent = sent;
+        if (stream_pending(h->conn->stream) && sent != h->sent_mark) {
+            h->sent_mark = sent;
             set_timer(h, now_of(h) + LINGER_TIME);
         } else if (stream_pending(h->conn->stream)) {
             client_close_flushed(h->conn);

@@ -40,7 +40,7 @@ struct http_conn {
     struct http1_body body;
     usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
     uint64_t window_bytes; /* BODY: body bytes when this window began */
-    uint64_t linger_sent;  /* LINGER: bytes sent when the timer was set */
+    uint64_t sent_mark;    /* bytes sent when a timer last looked: tells progress from a stall */
     struct http_req *req;
     struct body_in *in;
     struct responder *responder;

@@ -189,6 +189,13 @@ static void on_get(struct http_conn *h, const struct http_req *req)
     if (!hs)
         return;
     session_touch(hs->session);
+    bool resumes_post = req->last_event_id.n && req->last_event_id.p[0] == 'p';
+    if (http_conn_client(h)->front->draining && !resumes_post) {
+        http_stream_begin(h, "text/event-stream", event_stream_fields, EVENT_STREAM_FIELDS);
+        http_sse_retry(h, RETRY_AT_STOP);
+        http_stream_end(h);
+        return;
+    }
     if (!req->last_event_id.p || req->last_event_id.n == 0) {
         get_stream_open(hs, h, NULL);
         return;

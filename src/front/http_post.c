@@ -113,8 +113,7 @@ static void refuse_encoding(struct post *p)
                    "Unsupported Media Type: Content-Encoding must be identity");
 }
 
-/* ---- initialize
- * -------------------------------------------------------------------------------------- */
+/* ---- initialize ---- */
 
 static void initialize(struct post *p)
 {
@@ -142,8 +141,7 @@ static void initialize(struct post *p)
     post_stream_started(ps);
 }
 
-/* ---- messages of a session
- * --------------------------------------------------------------------------- */
+/* ---- messages of a session ---- */
 
 /* Messages that found no stream for a while leave on this one. */
 static void flush_waiting(struct http_session *hs, struct post_stream *ps, struct accept accept)

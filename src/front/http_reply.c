@@ -101,8 +101,7 @@ void http_reply_error(struct http_conn *h, const struct http_error *e)
     buf_done(&body);
 }
 
-/* ---- responses in pieces
- * ----------------------------------------------------------------------------- */
+/* ---- responses in pieces ---- */
 
 void http_conn_attach(struct http_conn *h, struct responder *r)
 {

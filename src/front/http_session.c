@@ -81,8 +81,7 @@ bool http_session_has_ids(const struct http_session *hs)
            event_budget_enabled(hs->events.budget);
 }
 
-/* ---- the pulse
- * --------------------------------------------------------------------------------------- */
+/* ---- the pulse ---- */
 
 /* A client that took nothing for this many keep-alive intervals is taken for dead. */
 #define STUCK_BEATS 4

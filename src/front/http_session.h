@@ -105,6 +105,9 @@ void pulse_beat(struct pulse *p, struct http_conn *h);
 void post_stream_replay(struct http_session *hs, struct http_conn *h,
                         const struct event_id *resume);
 
+/* When clients shall come back after a planned stop: long enough for a restart. */
+#define RETRY_AT_STOP (5 * USEC_PER_SEC)
+
 /* The fields of an event stream's head. */
 #define EVENT_STREAM_FIELDS 2
 extern const struct http1_header event_stream_fields[EVENT_STREAM_FIELDS];

@@ -36,8 +36,7 @@ static void line_free(struct channel *ch)
     free(container_of(ch, struct line_client, ch));
 }
 
-/* ---- output
- * ------------------------------------------------------------------------------------------ */
+/* ---- output ---- */
 
 /* Well below the point where the connection would be given up. */
 static size_t output_high(const struct line_client *lc)
@@ -112,8 +111,7 @@ static const struct channel_ops channel_ops = {
     .free = line_free,
 };
 
-/* ---- input
- * ------------------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
 /* One whole line. */
 static void line_front_on_message(struct line_client *lc, struct slice line)
@@ -176,8 +174,7 @@ static void on_input(void *impl)
     }
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void check_end(void *arg)
 {

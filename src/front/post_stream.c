@@ -100,8 +100,7 @@ static struct http_conn *leave(struct post_stream *ps)
     return h;
 }
 
-/* ---- event stream
- * ------------------------------------------------------------------------------------ */
+/* ---- event stream ---- */
 
 static usec_t retry_once(struct post_stream *ps)
 {
@@ -169,8 +168,7 @@ static void on_pulse(void *arg)
     pulse_beat(&ps->pulse, ps->h);
 }
 
-/* ---- answers
- * ----------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 /* Reasons for which initialize fails because of us or the server, not because of what the client
  * sent. */
@@ -367,8 +365,7 @@ static const struct channel_ops channel_ops = {
     .free = post_free,
 };
 
-/* ---- the connection, the session
- * --------------------------------------------------------------------- */
+/* ---- the connection, the session ---- */
 
 static void on_gone(struct responder *r)
 {

@@ -34,8 +34,7 @@ struct sse_session {
     struct timer grace;
 };
 
-/* ---- the channel
- * ------------------------------------------------------------------------------------- */
+/* ---- the channel ---- */
 
 static int sse_send(struct channel *ch, struct call *call, enum delivery kind,
                     const struct payload *text, const struct rpc_edits *edits)
@@ -89,8 +88,7 @@ static const struct channel_ops channel_ops = {
     .free = sse_free,
 };
 
-/* ---- life
- * -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static struct http_conn *detach(struct sse_session *ss)
 {
@@ -117,7 +115,7 @@ static void close_session(struct sse_session *ss)
     duplex_done(&ss->duplex);
     event_owner_done(&ss->events);
     if (h && f->draining)
-        http_sse_retry(h, 5 * USEC_PER_SEC);
+        http_sse_retry(h, RETRY_AT_STOP);
     if (h)
         http_stream_end(h);
     channel_unref(&ss->ch);
@@ -205,8 +203,7 @@ static struct sse_session *find(struct http_conn *h, const struct http_req *req,
     return ss;
 }
 
-/* ---- GET
- * --------------------------------------------------------------------------------------------- */
+/* ---- GET ---- */
 
 static void write_endpoint(struct sse_session *ss, uint64_t seq)
 {
@@ -247,7 +244,8 @@ static struct sse_session *find_resumed(struct http_conn *h, const struct http_r
     if (!json_u64(slice_of(text.p + SSE_ID_CHARS + 1, text.n - SSE_ID_CHARS - 1), &seq))
         return NULL;
     struct sse_session *ss = find(h, req, slice_of(text.p, SSE_ID_CHARS));
-    *ret_seq = ss && seq > ss->log->last_seq ? ss->log->last_seq : seq;
+    if (ss)
+        *ret_seq = seq > ss->log->last_seq ? ss->log->last_seq : seq;
     return ss;
 }
 
@@ -272,8 +270,7 @@ void sse_front_on_get(struct http_conn *h, const struct http_req *req)
     attach(ss, h, seq);
 }
 
-/* ---- POST
- * -------------------------------------------------------------------------------------------- */
+/* ---- POST ---- */
 
 static void reply_json(struct http_conn *h, unsigned status, struct buf *body)
 {
