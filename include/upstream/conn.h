@@ -29,6 +29,7 @@ struct card {
     char *server_info;  /* object or NULL */
     char *instructions; /* string token or NULL */
     bool logging, subscribe;
+    bool tools_change, prompts_change, resources_change; /* listChanged was declared */
 };
 struct card *card_ref(struct card *c);
 struct card *card_unref(struct card *c);

@@ -88,6 +88,8 @@ struct pool {
     void *user; /* the proxy's */
     usec_t idle_since;
     struct timer shrink;
+    struct timer
+        exorcism; /* the last given-up call of a connection is forgotten: requests may fit again */
     struct task pump;
 };
 
@@ -109,6 +111,9 @@ void pool_submit(struct ticket *t);
 
 /* The ticket's request is over (RUNNING), or not wanted any more (WAITING). No callback follows. */
 void ticket_done(struct ticket *t);
+
+/* c->ghosts_until or ghosts_of has changed. */
+void pool_note_ghosts(struct conn *c);
 
 /* A server asked a client something and it could not be told whom: from now on interactive calls
  * run alone on a connection. */

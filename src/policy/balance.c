@@ -7,7 +7,7 @@ bool balance_fits(const struct balance_rules *r, const struct balance_conn *c, b
         return false;
     switch (r->sharing) {
     case BALANCE_SHARED:
-        return !(r->one_interactive && interactive && c->interactive > 0);
+        return !(r->one_interactive && interactive && (c->interactive > 0 || c->haunted));
     case BALANCE_EXCLUSIVE:
         return c->mine || !c->leased;
     case BALANCE_SESSION:

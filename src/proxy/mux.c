@@ -93,6 +93,7 @@ static void sum_ghosts(struct mux *m)
         if (g->until > c->ghosts_until)
             c->ghosts_until = g->until;
     }
+    pool_note_ghosts(c);
 }
 
 static void lay_ghost(struct mux *m, uint64_t id)

@@ -47,12 +47,28 @@ void notify_change_due(void *arg)
     tell_change(ch->mux, (enum change)(ch - ch->mux->changes));
 }
 
+/* Clients were told by the same card what they may expect. */
+static bool declared(const struct card *card, enum change what)
+{
+    switch (what) {
+    case CHANGE_TOOLS:
+        return card->tools_change;
+    case CHANGE_PROMPTS:
+        return card->prompts_change;
+    case CHANGE_RESOURCES:
+        return card->resources_change;
+    case CHANGE_COUNT:
+        break;
+    }
+    return false;
+}
+
 /* The first goes out at once, the rest of a storm as one at the end of the span. */
 static void on_change(struct conn *c, enum change what)
 {
     struct mux *m = mux_of(c);
     struct change_state *ch = &m->changes[what];
-    if (timer_armed(&ch->timer))
+    if (timer_armed(&ch->timer) || !declared(c->card, what))
         return;
     usec_t now = conn_env(c)->now;
     if (ch->last_at && now - ch->last_at < CHANGE_SPAN)

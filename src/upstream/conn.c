@@ -296,6 +296,9 @@ static struct card *card_new(struct slice text, const struct rpc_msg *m, enum mc
     struct slice caps = slice_str(card->capabilities);
     card->logging = capability(caps, "logging", NULL);
     card->subscribe = capability(caps, "resources", "subscribe");
+    card->tools_change = capability(caps, "tools", "listChanged");
+    card->prompts_change = capability(caps, "prompts", "listChanged");
+    card->resources_change = capability(caps, "resources", "listChanged");
     return card;
 }
 

@@ -248,6 +248,9 @@ static struct conn *pick(struct pool *p, struct ticket *t)
         if (balance_fits(&r, &v, t->interactive))
             return a->home;
     }
+    /* A fresh home is worth the short wait; one that comes back from a failure is not. */
+    if (a->home && conn_is_starting(a->home) && a->home->failures == 0)
+        return NULL;
     struct conn *best = NULL;
     struct balance_conn best_view;
     for (unsigned i = 0; i < p->slot_count; i++) {
@@ -352,8 +355,9 @@ void pool_submit(struct ticket *t)
         refuse(t, REASON_SHUTTING_DOWN);
         return;
     }
-    /* Requests of one session keep their order: nobody overtakes one that waits. */
-    struct conn *c = TAILQ_EMPTY(&t->affinity->waiting) ? pick(p, t) : NULL;
+    /* Requests of a session that may have to run alone keep their order. */
+    bool in_order = t->interactive && !TAILQ_EMPTY(&t->affinity->waiting);
+    struct conn *c = in_order ? NULL : pick(p, t);
     if (c)
         run(t, c);
     else if (p->waiting >= pool_config(p)->limits.queue_length)
@@ -391,26 +395,60 @@ void ticket_done(struct ticket *t)
         env_defer(pool_env(c->pool), &c->pool->pump);
 }
 
-/* Serves the lines in turn until a whole round places nothing. */
+/* The first request in a's line that finds a place; those that may have to run alone (interactive)
+ * do not hold up the others behind them. */
+static struct ticket *first_that_fits(struct pool *p, struct affinity *a, struct conn **ret_conn)
+{
+    bool tried[2] = {false, false};
+    struct ticket *t;
+    TAILQ_FOREACH (t, &a->waiting, link) {
+        if (tried[t->interactive])
+            continue;
+        tried[t->interactive] = true;
+        *ret_conn = pick(p, t);
+        if (*ret_conn)
+            return t;
+    }
+    return NULL;
+}
+
+/* The first affinity, in turn, of which a request finds a place. */
+static struct ticket *next_in_turn(struct pool *p, struct conn **ret_conn)
+{
+    struct affinity *a;
+    TAILQ_FOREACH (a, &p->turns, turn) {
+        struct ticket *t = first_that_fits(p, a, ret_conn);
+        if (t)
+            return t;
+    }
+    return NULL;
+}
+
+/* Serves the lines until nothing fits; whoever was served goes to the end of the turns. */
 static void pump(void *arg)
 {
     struct pool *p = arg;
-    unsigned stuck = 0;
-    while (!TAILQ_EMPTY(&p->turns) && stuck <= p->waiting) {
-        struct affinity *a = TAILQ_FIRST(&p->turns);
-        struct ticket *t = TAILQ_FIRST(&a->waiting);
-        TAILQ_REMOVE(&p->turns, a, turn);
-        TAILQ_INSERT_TAIL(&p->turns, a, turn);
-        struct conn *c = pick(p, t);
-        if (!c) {
-            stuck++;
-            continue;
-        }
-        stuck = 0;
+    struct ticket *t;
+    struct conn *c;
+    while ((t = next_in_turn(p, &c)) != NULL) {
+        struct affinity *a = t->affinity;
         line_leave(t);
+        if (!TAILQ_EMPTY(&a->waiting)) {
+            TAILQ_REMOVE(&p->turns, a, turn);
+            TAILQ_INSERT_TAIL(&p->turns, a, turn);
+        }
         run(t, c);
     }
     grow(p);
+}
+
+void pool_note_ghosts(struct conn *c)
+{
+    struct pool *p = c->pool;
+    if (c->ghosts_until > pool_env(p)->now)
+        env_timer_set(pool_env(p), &p->exorcism, c->ghosts_until);
+    if (p->waiting)
+        env_defer(pool_env(p), &p->pump);
 }
 
 static void refuse_waiting(struct pool *p, enum reason why, bool only_opening)
@@ -522,6 +560,7 @@ struct pool *pool_get(struct server *s, const char *principal, unsigned features
     p->slots = xcalloc(p->slot_count, sizeof(*p->slots));
     TAILQ_INIT(&p->turns);
     timer_init(&p->shrink, shrink, p);
+    timer_init(&p->exorcism, pump, p);
     task_init(&p->pump, pump, p);
     p->idle_since = s->env->now;
     s->user->pool_init(p);
@@ -546,6 +585,7 @@ void pool_stop(struct pool *p, bool now)
 void pool_free(struct pool *p)
 {
     env_timer_clear(pool_env(p), &p->shrink);
+    env_timer_clear(pool_env(p), &p->exorcism);
     env_task_clear(pool_env(p), &p->pump);
     for (unsigned i = 0; i < p->slot_count; i++)
         conn_done(&p->slots[i]);

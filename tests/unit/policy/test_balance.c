@@ -41,6 +41,9 @@ START_TEST(an_asking_server_gets_interactive_calls_one_by_one)
     ck_assert(balance_fits(&r, &c, false));
     c.interactive = 0;
     ck_assert(balance_fits(&r, &c, true));
+    c.haunted = true; /* a given-up call of another session counts like one that runs */
+    ck_assert(!balance_fits(&r, &c, true));
+    ck_assert(balance_fits(&r, &c, false));
 }
 END_TEST
 

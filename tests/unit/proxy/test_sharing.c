@@ -147,6 +147,7 @@ START_TEST(an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on)
     one = id_of(fake_read(f));
     ck_assert_ptr_null(fake_read(f)); /* b waits its turn */
     client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/list\"}");
+    ck_assert_has(fake_read(f), "tools/list"); /* lists take no turns */
     fake_say(f, ASK);
     ck_assert_has(client_read(&a), "sampling/createMessage");
     fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)one);
@@ -593,6 +594,27 @@ START_TEST(a_pool_grows_by_load_serves_in_turn_and_shrinks)
 }
 END_TEST
 
+START_TEST(who_waits_longest_is_served_first)
+{
+    struct client c[5];
+    begin(",\"sharing\":\"exclusive\",\"resilience\":{\"max_connections\":1}");
+    for (int i = 0; i < 5; i++) {
+        open_ready(&c[i], NULL);
+        client_say(&c[i], CALL("1"));
+    }
+    for (int i = 0; i < 5; i++) {
+        uint64_t up = id_of(fake_read(fake_at(0)));
+        fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+                 (unsigned long long)up);
+        turn();
+        ck_assert_has(client_read(&c[i]), "\"id\":1");
+    }
+    for (int i = 0; i < 5; i++)
+        client_close(&c[i]);
+    world_end();
+}
+END_TEST
+
 START_TEST(tasks_are_hidden_where_connections_are_shared)
 {
     world_new(NULL, NULL);
@@ -664,6 +686,7 @@ int main(void)
     tcase_add_test(t, session_sharing_gives_each_session_a_connection_of_its_own);
     tcase_add_test(t, exclusive_sharing_leases_while_requests_run);
     tcase_add_test(t, a_pool_grows_by_load_serves_in_turn_and_shrinks);
+    tcase_add_test(t, who_waits_longest_is_served_first);
     tcase_add_test(t, tasks_are_hidden_where_connections_are_shared);
     tcase_add_test(t, sessions_are_bound_to_their_principal_and_route);
     tcase_add_test(t, a_known_server_is_described_while_it_is_down);

@@ -27,7 +27,8 @@ struct fake {
     const struct transport_events *ev;
     void *arg;
     unsigned slot;
-    struct task task;
+    struct task task;   /* the next thing that happens to it by itself … */
+    struct timer timer; /* … or later */
     bool opened, closed, down;
     char *got[MESSAGES_MAX]; /* what it was sent, oldest first */
     unsigned got_n, read_n;
@@ -35,7 +36,21 @@ struct fake {
     uint64_t
         stuck_from; /* messages with a mark from this one on were never handed over; 0 = none */
     size_t pending;
+    void *model; /* a test's own */
     struct fake *next;
+};
+
+struct client;
+
+/* A test that watches instead of reading: messages are handed to these and not kept. */
+struct watch {
+    void (*server_got)(struct fake *f, uint64_t mark, const char *line);
+    void (*server_closing)(struct fake *f, bool now);
+    void (*server_gone)(struct fake *f);
+    /* taken: what send will return is 0 */
+    void (*client_got)(struct client *c, struct call *call, enum delivery kind, const char *line,
+                       bool taken);
+    void (*client_silent)(struct client *c, struct call *call);
 };
 
 /* What every new server of the world does. */
@@ -49,7 +64,11 @@ static struct world {
     bool fatal;         /* … for good */
     bool mute;          /* … do not answer initialize */
     const char *card;   /* capabilities in their InitializeResult */
+    const char *version;
+    usec_t start_delay; /* until a new one has started or failed to … */
+    usec_t close_delay; /* … and until one that is closed politely has gone */
     bool stopped;
+    const struct watch *watch;
 } w;
 
 static void fake_answer(struct fake *f, const char *text)
@@ -89,6 +108,9 @@ static void fake_finish(void *arg)
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
+    env_timer_clear(&w.env, &f->timer);
+    if (w.watch)
+        w.watch->server_gone(f);
     f->ev->on_closed(f->arg);
     for (unsigned i = 0; i < f->got_n; i++)
         free(f->got[i]);
@@ -96,6 +118,14 @@ static void fake_finish(void *arg)
 }
 
 static const struct transport_ops fake_ops;
+
+static void fake_later(struct fake *f, usec_t delay)
+{
+    if (delay)
+        env_timer_set(&w.env, &f->timer, w.env.now + delay);
+    else
+        env_defer(&w.env, &f->task);
+}
 
 static struct transport *fake_open(void *tr_arg, const struct server_config *sc,
                                    const struct config *config, unsigned slot,
@@ -111,7 +141,8 @@ static struct transport *fake_open(void *tr_arg, const struct server_config *sc,
     w.fakes = f;
     w.opens++;
     task_init(&f->task, fake_finish, f);
-    env_defer(&w.env, &f->task);
+    timer_init(&f->timer, fake_finish, f);
+    fake_later(f, w.start_delay);
     return &f->base;
 }
 
@@ -124,10 +155,11 @@ static void fake_handshake(void *arg)
         return;
     }
     fake_say(f,
-             "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\","
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\","
              "\"capabilities\":%s,"
              "\"serverInfo\":{\"name\":\"fake\",\"version\":\"7\"}}}",
-             w.card ? w.card : "{\"tools\":{},\"logging\":{},\"resources\":{\"subscribe\":true}}");
+             w.version ? w.version : "2025-11-25", w.card ? w.card : "{\"tools\":{\"listChanged\":true},\"logging\":{},"
+                       "\"resources\":{\"subscribe\":true}}");
 }
 
 static uint64_t fake_send(struct transport *t, const struct payload *text,
@@ -141,14 +173,20 @@ static uint64_t fake_send(struct transport *t, const struct payload *text,
     else
         buf_append_slice(&b, text->text);
     buf_append(&b, "", 1);
-    ck_assert_uint_lt(f->got_n, MESSAGES_MAX);
     char *line = buf_take(&b, &n);
-    f->got[f->got_n++] = line;
+    f->marks++;
     if (strstr(line, "\"method\":\"initialize\"") && !w.mute) {
         task_init(&f->task, fake_handshake, f);
         env_defer(&w.env, &f->task);
     }
-    return ++f->marks;
+    if (w.watch) {
+        w.watch->server_got(f, f->marks, line);
+        free(line);
+    } else {
+        ck_assert_uint_lt(f->got_n, MESSAGES_MAX);
+        f->got[f->got_n++] = line;
+    }
+    return f->marks;
 }
 
 static bool fake_handed_over(const struct transport *t, uint64_t mark)
@@ -165,9 +203,16 @@ static size_t fake_pending(const struct transport *t)
 static void fake_close(struct transport *t, bool now)
 {
     struct fake *f = (struct fake *)t;
-    (void)now;
+    bool first = !f->closed;
+    if (first && w.watch)
+        w.watch->server_closing(f, now);
     f->closed = true;
-    env_defer(&w.env, &f->task);
+    if (first && !now && w.close_delay) {
+        env_timer_set(&w.env, &f->timer, w.env.now + w.close_delay);
+    } else if (first || now) {
+        env_timer_clear(&w.env, &f->timer);
+        env_defer(&w.env, &f->task);
+    }
 }
 
 static const struct transport_ops fake_ops = {
@@ -214,9 +259,10 @@ struct client {
     char *got[MESSAGES_MAX];
     enum delivery kinds[MESSAGES_MAX];
     unsigned got_n, read_n, silent;
-    bool deaf;   /* can_ask is false */
-    bool broken; /* send fails */
-    bool ended;  /* session_ops.on_end came */
+    bool deaf;      /* can_ask is false */
+    bool broken;    /* send fails */
+    bool json_only; /* a channel that carries nothing but answers */
+    bool ended;     /* session_ops.on_end came */
 };
 
 static int client_send(struct channel *ch, struct call *call, enum delivery kind,
@@ -224,29 +270,38 @@ static int client_send(struct channel *ch, struct call *call, enum delivery kind
 {
     struct client *c = container_of(ch, struct client, channel);
     struct buf b = BUF_INIT;
-    (void)call;
-    if (c->broken)
-        return -EPIPE;
+    int r = c->broken ? -EPIPE : c->json_only && kind != DELIVER_ANSWER ? -ENOTSUP : 0;
+    if (r < 0 && !w.watch)
+        return r;
     if (edits)
         rpc_edit_append(&b, text->text, edits);
     else
         buf_append_slice(&b, text->text);
     buf_append(&b, "", 1);
+    char *line = buf_take(&b, &(size_t){0});
+    if (w.watch) {
+        w.watch->client_got(c, call, kind, line, r == 0);
+        free(line);
+        return r;
+    }
     ck_assert_uint_lt(c->got_n, MESSAGES_MAX);
     c->kinds[c->got_n] = kind;
-    c->got[c->got_n++] = buf_take(&b, &(size_t){0});
+    c->got[c->got_n++] = line;
     return 0;
 }
 
 static void client_silent_end(struct channel *ch, struct call *call)
 {
-    (void)call;
-    container_of(ch, struct client, channel)->silent++;
+    struct client *c = container_of(ch, struct client, channel);
+    c->silent++;
+    if (w.watch)
+        w.watch->client_silent(c, call);
 }
 
 static bool client_can_ask(const struct channel *ch)
 {
-    return !container_of((struct channel *)ch, struct client, channel)->deaf;
+    const struct client *c = container_of((struct channel *)ch, struct client, channel);
+    return !c->deaf && !c->json_only;
 }
 
 static void client_free(struct channel *ch)
@@ -347,15 +402,18 @@ __attribute__((unused)) static void client_close(struct client *c)
 
 /* ---- the world ---- */
 
+static uint64_t test_random_state = 88172645463325252u;
+
 static void test_random(void *arg, void *out, size_t n)
 {
-    static uint64_t x = 88172645463325252u;
+    uint64_t x = test_random_state;
     unsigned char *p = out;
     (void)arg;
     while (n-- > 0) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
         *p++ = (unsigned char)(x >> 24);
     }
+    test_random_state = x;
 }
 
 /* extra: further members of the one server's entry, e.g. ",\"sharing\":\"session\""; top: further
