@@ -177,7 +177,7 @@ class CannotStartTest(ProcessCase):
         os.makedirs(os.path.dirname(gate), exist_ok=True)
         open(gate, "w").close()
         self.start({"fake": fake("--exit-while", gate)},
-                   {"resilience": {**QUICK, "max_backoff_delay": 0.2, "queue_timeout": 0.5}})
+                   {"resilience": {**QUICK, "max_backoff_delay": 0.2, "queue_timeout": 0.5, "operation_timeout": 1}})
         self.assert_refused("status 1")
         os.unlink(gate)
 
@@ -204,8 +204,8 @@ class LeftoverTest(ProcessCase):
 
     def test_S09_grandchildren_in_sessions_of_their_own(self):
         c = self.http("fake")
-        pids = [int(c.tool("grandchild", {"setsid": s})) for s in (True, False)]
-        self.assertLessEqual(set(pids), set(self.daemon.children()))
+        pids = {int(c.tool("grandchild", {"setsid": s})) for s in (True, False)}
+        poll_until(lambda: pids <= set(self.daemon.children()), "the grandchildren to have started")
         c.close()
         self.daemon.stop()
         self.assertEqual(self.daemon.children(), [])
@@ -238,8 +238,8 @@ class LeftoverTest(ProcessCase):
         c.start_tool("freeze", {"nonce": "f"})
         self.daemon.wait_ledger("fake", "run", nonce="f")
         c.close()
-        self.daemon.config["limits"]["drain_timeout"] = 0
         self.daemon.process.send_signal(signal.SIGTERM)
+        self.daemon.log.wait("SIGTERM received")
         self.daemon.process.send_signal(signal.SIGTERM)  # the second one does not wait for calls
         self.daemon.join()
 
