@@ -158,8 +158,10 @@ static void fake_handshake(void *arg)
              "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\","
              "\"capabilities\":%s,"
              "\"serverInfo\":{\"name\":\"fake\",\"version\":\"7\"}}}",
-             w.version ? w.version : "2025-11-25", w.card ? w.card : "{\"tools\":{\"listChanged\":true},\"logging\":{},"
-                       "\"resources\":{\"subscribe\":true}}");
+             w.version ? w.version : "2025-11-25",
+             w.card ? w.card
+                    : "{\"tools\":{\"listChanged\":true},\"logging\":{},"
+                      "\"resources\":{\"subscribe\":true}}");
 }
 
 static uint64_t fake_send(struct transport *t, const struct payload *text,
