@@ -78,11 +78,6 @@ enum config_server_asks {
     CONFIG_SERVER_ASKS_YES,
 };
 
-enum config_validate {
-    CONFIG_VALIDATE_ALWAYS, /* the whole result of a server is checked against the JSON grammar */
-    CONFIG_VALIDATE_SKIM,   /* beyond 64 KiB only the envelope and UTF-8 */
-};
-
 /* Client features that are declared to a server (protocol.md 3.2); bits of
  * server_options.client_features. */
 enum config_feature {
@@ -125,7 +120,6 @@ struct config_limits {
     unsigned max_headers;
     unsigned json_depth;
     unsigned max_batch;
-    enum config_validate validate_results; /* per server */
     /* sessions and requests */
     unsigned max_sessions;
     unsigned max_sessions_per_principal;

@@ -30,8 +30,7 @@ static const char intro[] =
     "RFC 8259.\n"
     "* An unknown key, a key that occurs twice, a wrong type and a value out of range are errors, "
     "and all of\n"
-    "  them are reported in one go. mcpoold does not start, and a reload changes nothing, until "
-    "they are gone.\n"
+    "  them are reported in one go. mcpoold does not start until they are gone.\n"
     "* It is a regular file of at most 1 MiB (or a symbolic link to one) that belongs to root or "
     "to the user\n"
     "  who runs mcpoold, and that neither group nor others can write: whoever writes it decides "
@@ -43,8 +42,7 @@ static const char intro[] =
     "* A **size** is a number of bytes or a string with a unit: `\"4MiB\"`. `KiB` `MiB` `GiB`, and "
     "`k` `m` `g`\n"
     "  alone, are powers of 1024; `kB` `MB` `GB` are powers of 1000.\n"
-    "* **Reload**: *yes* takes effect with `systemctl reload mcpool` or SIGHUP, *no* after a "
-    "restart.\n"
+    "* A changed file takes effect at the next start.\n"
     "\n"
     "## Variables\n"
     "\n"
@@ -176,8 +174,11 @@ static void write_row(const struct config_row *row, FILE *f)
     write_type(row, f);
     fprintf(f, "\n* Default: ");
     write_default(row, f);
-    fprintf(f, "\n* Reload: %s%s\n", row->reloadable ? "yes" : "no",
-            row->per_server && row->section == CONFIG_SECTION_LIMITS ? "; *per server*" : "");
+    fprintf(f, "\n");
+    if (row->per_server && row->section == CONFIG_SECTION_LIMITS)
+        fprintf(f, "* May differ between servers\n");
+    if (row->inert)
+        fprintf(f, "* Accepted, but without effect in this version\n");
 }
 
 void config_write_reference(FILE *f)

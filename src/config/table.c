@@ -30,7 +30,6 @@ static const char *const sharing_names[] = {"shared", "exclusive", "session", NU
 static const char *const stderr_names[] = {"log", "discard", NULL};
 static const char *const feature_names[] = {"elicitation", "sampling", "roots", NULL};
 static const char *const asks_names[] = {"auto", "yes", NULL};
-static const char *const validate_names[] = {"always", "skim", NULL};
 static const char *const version_names[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25",
                                             NULL};
 
@@ -64,7 +63,7 @@ static const struct config_row rows[] = {
      .offset = offsetof(struct config, runtime_dir),
      .def_text = "the service manager's `$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/mcpool`, else "
                  "for root `/run/mcpool`, else `mcpool-UID` in `$TMPDIR` or `/tmp`",
-     .help = "Directory of the unix sockets: `NAME.sock` per server, `mcp.sock` and `admin.sock`. "
+     .help = "Directory of the unix sockets: `NAME.sock` per server, and `mcp.sock`. "
              "File permissions decide who may connect."},
     {TOP, .key = "state_dir", .type = CONFIG_TYPE_PATH,
      .offset = offsetof(struct config, state_dir),
@@ -74,7 +73,7 @@ static const struct config_row rows[] = {
      .help = "Directory for what must outlive a restart, such as the key that authenticates "
              "session ids."},
     {TOP, .key = "admin", .type = CONFIG_TYPE_STRING,
-     .def_text = "`unix:` and `admin.sock` in `runtime_dir`",
+     .def_text = "`unix:` and `admin.sock` in `runtime_dir`", .inert = true,
      .help = "Socket of the admin interface, as `\"unix:/path\"`. It cannot be a TCP port."},
     {TOP, AT(config, log_level), ENUM(level_names, LOG_LEVEL_INFO), .reloadable = true,
      .help = "Events below this level are not logged."},
@@ -130,11 +129,6 @@ static const struct config_row rows[] = {
      .help = "Deepest nesting of arrays and objects in a message. Deeper ones are refused."},
     {LIMIT, AT(config_limits, max_batch), COUNT("messages", 64, 1, 10000), .reloadable = true,
      .help = "Most messages in a JSON-RPC batch, which only protocol revision 2025-03-26 knows."},
-    {LIMIT, AT(config_limits, validate_results), ENUM(validate_names, CONFIG_VALIDATE_ALWAYS),
-     .reloadable = true, .per_server = true,
-     .help =
-         "`always`: every byte of a server's result is checked against the JSON grammar. `skim`: "
-         "of results beyond 64 KiB only the envelope and UTF-8 are, which costs less CPU."},
     /* ---- limits: sessions and requests ---- */
     {LIMIT, AT(config_limits, max_sessions), COUNT("sessions", 10000, 1, 10000000),
      .reloadable = true, .help = "Most client sessions. Another one is refused until one ends."},
@@ -238,16 +232,18 @@ static const struct config_row rows[] = {
      .help = "A random time up to this is added to each delay, so that many connections do not "
              "come back at the same moment."},
     {RESILIENCE, AT(config_resilience, max_retry_attempts), COUNT("attempts", 10, 1, 1000000),
+     .inert = true,
      .help = "Attempts in a cycle. After the last one the count starts again and the delay stays "
              "at the cap: a connection is never given up."},
     {RESILIENCE, AT(config_resilience, recovery_interval), DURATION(10 * S, 10 * MS, H),
-     .help = "How often the recovery queue is swept for connections that are due."},
+     .inert = true, .help = "How often the recovery queue is swept for connections that are due."},
     {RESILIENCE, AT(config_resilience, health_check_interval), DURATION(30 * S, 10 * MS, D),
-     .help = "How often connections that were idle since the last time are probed."},
+     .inert = true, .help = "How often connections that were idle since the last time are probed."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_threshold), COUNT("failures", 5, 1, 1000000),
+     .inert = true,
      .help = "Consecutive failures that open the circuit breaker: calls are then refused at once."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_timeout), DURATION(60 * S, 10 * MS, D),
-     .help = "How long the breaker stays open before one attempt is let through."},
+     .inert = true, .help = "How long the breaker stays open before one attempt is let through."},
     {RESILIENCE, AT(config_resilience, operation_timeout), DURATION(30 * S, 10 * MS, H),
      .help = "Longest time for connecting, the handshake, a probe or a list."},
     {RESILIENCE, AT(config_resilience, call_timeout), DURATION(300 * S, 10 * MS, H),
@@ -256,6 +252,7 @@ static const struct config_row rows[] = {
     {RESILIENCE, AT(config_resilience, queue_timeout), DURATION(20 * S, 0, H),
      .help = "Longest wait for a connection before a call is refused; such a call has not run."},
     {RESILIENCE, AT(config_resilience, force_recovery_interval), DURATION(300 * S, 10 * MS, D),
+     .inert = true,
      .help = "A breaker open, or a pool empty, for this long is recovered by force."},
     {RESILIENCE, AT(config_resilience, stable_after), DURATION(10 * S, 0, H),
      .help = "A connection that lives this long counts as recovered; one that dies earlier without "
