@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,12 +120,43 @@ static const char *default_config(char *buf, size_t cap)
     return access(system_wide, F_OK) == 0 ? system_wide : "";
 }
 
-/* The runtime and state directories are made when they are missing, one level deep, private. */
+/* mkdir -p with private permissions. 0 or -errno. */
+static int make_path(const char *path)
+{
+    char part[PATH_MAX];
+    size_t n = strlen(path);
+    if (n >= sizeof(part))
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
+}
+
+/* The runtime and state directories are made when they are missing. One that is there must be ours
+ * and closed to the writes of others: whoever can write to it could put sockets and files under our
+ * names. */
 static int ensure_directory(const char *path)
 {
-    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-        log_error(NULL, "cannot create directory %s: %s", path, strerror(errno));
-        return -errno;
+    struct stat st;
+    int r = make_path(path);
+    if (r == 0 && stat(path, &st) < 0)
+        r = -errno;
+    if (r < 0) {
+        log_error(NULL, "cannot create directory %s: %s", path, strerror(-r));
+        return r;
+    }
+    if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
+        (st.st_mode & (S_IWGRP | S_IWOTH))) {
+        log_error(NULL,
+                  "%s must be a directory of the user who runs mcpoold, writable by nobody else",
+                  path);
+        return -EPERM;
     }
     return 0;
 }
