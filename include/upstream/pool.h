@@ -96,6 +96,12 @@ struct pool {
 /* The pool of this key, created when there is none. */
 struct pool *pool_get(struct server *s, const char *principal, unsigned features);
 
+/* The pool that a client of this kind is to have: that of its features, or, when max_classes of the
+ * principal are in use already, the one of clients without features. *ret_features: what it really
+ * declares. */
+struct pool *pool_get_for_client(struct server *s, const char *principal, unsigned features,
+                                 unsigned *ret_features);
+
 /* Brings the pool to at least min_connections connections. */
 void pool_start(struct pool *p);
 

@@ -153,6 +153,12 @@ static const struct config_row rows[] = {
      .reloadable = true, .per_server = true,
      .help = "Most requests that one connection to a server holds at a time. Further ones go to "
              "another connection or wait."},
+    {LIMIT, AT(config_limits, max_classes), COUNT("classes", 8, 1, 1000), .reloadable = true,
+     .per_server = true,
+     .help =
+         "Most kinds of client, by the features that they declare, for which a user has pools of "
+         "their own at one server. A client of a further kind shares the pool of those that "
+         "declare nothing: the server cannot ask it anything."},
     {LIMIT, AT(config_limits, queue_length), COUNT("requests", 256, 0, 100000), .reloadable = true,
      .per_server = true,
      .help = "Most requests that wait for a connection of one pool. Another one gets an error at "

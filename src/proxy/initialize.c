@@ -121,7 +121,8 @@ void session_initialize(struct session *s, struct call *c, struct slice text,
     s->state = SESSION_OPENING;
     s->version = negotiate(rpc_span(text, m->protocol_version));
     s->features = features_allowed(server->sc, features_of(rpc_span(text, m->capabilities)));
-    affinity_init(&s->affinity, pool_get(server, s->principal->name, s->features));
+    struct pool *pool = pool_get_for_client(server, s->principal->name, s->features, &s->features);
+    affinity_init(&s->affinity, pool);
     /* A server that is known need not be up to be described; only a connection of one's own must be
      * had. */
     if (server->card && server->sc->options.sharing != CONFIG_SHARING_SESSION)

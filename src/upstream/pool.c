@@ -545,11 +545,36 @@ static void shrink(void *arg)
         arm_shrink(p);
 }
 
+static struct pool *find(struct server *s, const char *principal, unsigned features,
+                         unsigned *ret_classes)
+{
+    struct pool *found = NULL;
+    *ret_classes = 0;
+    for (struct pool *p = s->pools; p; p = p->next) {
+        if (p->stopping || !slice_is(slice_str(p->principal), principal))
+            continue;
+        ++*ret_classes;
+        if (p->features == features)
+            found = p;
+    }
+    return found;
+}
+
+struct pool *pool_get_for_client(struct server *s, const char *principal, unsigned features,
+                                 unsigned *ret_features)
+{
+    unsigned classes;
+    bool known = find(s, principal, features, &classes) != NULL;
+    *ret_features = known || classes < s->sc->limits.max_classes ? features : 0;
+    return pool_get(s, principal, *ret_features);
+}
+
 struct pool *pool_get(struct server *s, const char *principal, unsigned features)
 {
-    for (struct pool *p = s->pools; p; p = p->next)
-        if (p->features == features && !p->stopping && slice_is(slice_str(p->principal), principal))
-            return p;
+    unsigned classes;
+    struct pool *found = find(s, principal, features, &classes);
+    if (found)
+        return found;
     struct pool *p = xcalloc(1, sizeof(*p));
     p->server = s;
     p->principal = xstrdup(principal);

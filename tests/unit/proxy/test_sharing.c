@@ -65,6 +65,22 @@ START_TEST(clients_of_other_capabilities_get_other_connections)
 }
 END_TEST
 
+START_TEST(kinds_of_client_are_limited)
+{
+    begin(",\"limits\":{\"max_classes\":2}");
+    open_ready(&a, SAMPLING);
+    fake_of(&a);
+    unsigned before = w.opens;
+    open_ready(&b, "{\"sampling\":{}}"); /* a third kind, after none and SAMPLING */
+    struct fake *f = fake_of(&b);
+    ck_assert_uint_eq(w.opens, before);
+    ck_assert_has(f->got[0], "\"capabilities\":{}");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
 START_TEST(principals_never_share_a_connection)
 {
     begin(NULL);
@@ -666,6 +682,7 @@ int main(void)
     Suite *s = suite_create("proxy/sharing");
     TCase *t = tcase_create("sharing");
     tcase_add_test(t, clients_of_other_capabilities_get_other_connections);
+    tcase_add_test(t, kinds_of_client_are_limited);
     tcase_add_test(t, principals_never_share_a_connection);
     tcase_add_test(t, an_ask_goes_to_the_only_caller_and_back);
     tcase_add_test(t, an_ambiguous_ask_is_refused_and_calls_run_alone_from_then_on);
