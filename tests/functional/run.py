@@ -21,6 +21,7 @@ import time
 import traceback
 import unittest
 
+sys.dont_write_bytecode = True  # a test run leaves nothing in the tree
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEST_LIMIT = 120  # seconds; a test that takes longer hangs
 
