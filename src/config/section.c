@@ -425,6 +425,10 @@ static void read_hosts(struct config_reader *r, const struct config_row *row,
 void section_read_row(struct config_reader *r, const struct config_row *row,
                       const struct jsonc_member *m, void *base, const char *where)
 {
+    char path[SECTION_PATH_MAX];
+    if (row->inert)
+        diag_warning(r->errs, m->pos, "\"%s\" has no effect in this version",
+                     section_path(path, where, m->key));
     switch (row->type) {
     case CONFIG_TYPE_BOOL:
         if (m->value->type == JSONC_BOOL)

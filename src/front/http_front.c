@@ -46,7 +46,7 @@ static void check_endpoint(struct http_conn *h, struct http_req *req,
     }
     switch (req->path) {
     case PATH_UNKNOWN:
-        refuse(req, 404, 0, REASON_NONE, "Not found\n");
+        refuse(req, 404, 0, REASON_NONE, "No such endpoint. A server's endpoint is /mcp/NAME.\n");
         return;
     case PATH_HEALTHZ:
     case PATH_SSE:

@@ -194,7 +194,8 @@ static void wait_for_retry(struct conn *c)
         .base = r->backoff_base, .cap = r->max_backoff_delay, .jitter_max = r->recovery_jitter_max};
     uint64_t random;
     env_random_bytes(env, &random, sizeof(random));
-    usec_t delay = c->fatal ? r->max_backoff_delay : backoff_delay(&p, c->failures, random);
+    /* What will not go away by itself is tried at the longest distance, but it is tried. */
+    usec_t delay = backoff_delay(&p, c->fatal ? UINT32_MAX : c->failures, random);
     char why[64];
     snprintf(why, sizeof(why), "next attempt in %.1f s", (double)delay / (double)USEC_PER_SEC);
     conn_set_state(c, CONN_WAITING, why);
