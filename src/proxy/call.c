@@ -101,6 +101,8 @@ void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg
         call_answer(c, SLICE("{}"));
         return;
     }
+    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST && !c->has_cursor)
+        pin_tools(u->conn, rpc_span(text->text, m->result));
     struct rpc_edits e = {0};
     edit_for_client(&e, c, text, m);
     if (m->id.n) {
@@ -228,6 +230,8 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->id_span = m->id;
     c->token_span = m->progress_token;
     c->uri_span = m->uri;
+    c->has_cursor = m->method == MCP_TOOLS_LIST && m->params.n &&
+                    json_get(rpc_span(text->text, m->params), "cursor").n;
     c->id = slice_of(tail, id.n);
     c->token = slice_of(tail + id.n, token.n);
     c->up.on_answer = call_on_answer;

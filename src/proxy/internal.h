@@ -3,6 +3,7 @@
 #define PROXY_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/env.h"
 #include "base/util.h"
 #include "proxy/call.h"
@@ -126,6 +127,7 @@ struct call {
     struct timer deadline;
     unsigned asks;        /* open asks that were put to the client for this call */
     struct span uri_span; /* subscribe, unsubscribe */
+    bool has_cursor;      /* tools/list: not the first page */
     struct sub *sub;      /* subscribe: waits for that subscription */
     LIST_ENTRY(call) sub_link;
 };
@@ -289,10 +291,18 @@ void sub_forget_all(struct mux *m);
 void sub_leave(struct call *c);    /* a waiting subscribe call ends */
 void sub_release(struct sub *sub); /* nobody wants it any more: tells the server, frees it */
 
+/* ---- pins
+ * ---------------------------------------------------------------------------------------- */
+
+/* A first page of tools/list passed: notices when it differs from the one before. */
+void pin_tools(struct conn *c, struct slice result);
+
 /* ---- the proxy ---- */
 
 struct pool_state {
     unsigned level_count[MCP_LOG_UNSET]; /* sessions that asked for each level */
+    bool tools_pinned;
+    unsigned char tools_digest[DIGEST_SIZE]; /* of the latest first page of tools/list */
 };
 
 struct proxy {

@@ -75,9 +75,17 @@ def parse_options():
     a("--initialize-error", action="store_true", help="answer initialize with an error")
     a("--unanswered", metavar="METHOD", action="append", default=[], help="never answer METHOD")
     a("--set-result", nargs=2, metavar=("METHOD", "JSON"), action="append", default=[],
-      help="answer METHOD with this result")
+      help="answer METHOD with this result; @FILE reads it from there")
     a("rest", nargs="*", help="ignored; shows up in report")
     return p.parse_args()
+
+
+def contents(text):
+    """The text, or what is in the file that @FILE names."""
+    if not text.startswith("@"):
+        return text
+    with open(text[1:], encoding="utf-8") as f:
+        return f.read()
 
 
 class Server:
@@ -91,7 +99,7 @@ class Server:
         self.reading = True
         self.gathered = None  # bytes: output is collected here instead of written
         self.ledger = None
-        self.results = {m: json.loads(r) for m, r in options.set_result}
+        self.results = {m: json.loads(contents(r)) for m, r in options.set_result}
         if options.ledger:
             self.ledger = os.open(options.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 

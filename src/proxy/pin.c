@@ -1,0 +1,29 @@
+/* Definitions that change behind the user's back ("rug pull", security.md C.2 and S20): the first
+ * page of each pool's tools/list is hashed, and a change between two answers is logged with both
+ * hashes. It is a notice and no refusal: servers do change their tools, and it is the client's user
+ * who approves them. */
+#include "base/log.h"
+#include "internal.h"
+
+#include <string.h>
+
+/* Longer lists are passed on unlooked at: hashing them would hold up everybody else. */
+#define PIN_MAX ((size_t)1024 * 1024)
+
+void pin_tools(struct conn *c, struct slice result)
+{
+    struct pool_state *st = c->pool->user;
+    if (result.n > PIN_MAX)
+        return;
+    unsigned char digest[DIGEST_SIZE];
+    digest_sha256(result, digest);
+    if (st->tools_pinned && memcmp(digest, st->tools_digest, sizeof(digest)) != 0) {
+        char before[DIGEST_TEXT_SIZE], now[DIGEST_TEXT_SIZE];
+        digest_text(st->tools_digest, before);
+        digest_text(digest, now);
+        log_notice(LOG_CTX(.server = c->pool->server->sc->name, .slot = (int)c->slot),
+                   "the tool definitions have changed: sha256 %s -> %s", before, now);
+    }
+    memcpy(st->tools_digest, digest, sizeof(digest));
+    st->tools_pinned = true;
+}
