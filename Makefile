@@ -72,7 +72,7 @@ help: ## list these targets
 
 .PHONY: run
 run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
-	@scripts/deps build
+	@scripts/deps build run
 	@$(SUBMAKE) all
 	@PATH="$(abspath $(O)):$$PATH" exec $(O)/mcpoold --config conf/mcpool.json
 

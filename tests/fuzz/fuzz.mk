@@ -29,6 +29,13 @@ endef
 $(eval $(call FUZZ_OBJECTS,lib,$(FUZZ_CC),fuzzer-no-link$(comma)$(FUZZ_SAN)))
 $(eval $(call FUZZ_OBJECTS,replay,$$(CC),$(FUZZ_SAN)))
 
+# Clang is needed for searching alone, and asked for only then.
+.PHONY: fuzz-deps
+fuzz-deps:
+	@scripts/deps build fuzz
+
+$(patsubst %.c,$(O)/fuzz/lib/%.o,$(FUZZ_ROOM_SRC) $(wildcard tests/fuzz/fuzz_*.c)): | fuzz-deps
+
 $(O)/fuzz/fuzz-%: $(O)/fuzz/lib/tests/fuzz/fuzz_%.o $(O)/fuzz/lib/librooms.a
 	$(call say,LINK,$@) $(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(PKG_LIBS)
 
