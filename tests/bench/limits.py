@@ -176,7 +176,8 @@ def big_result(daemon, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.path.join(TOP, "build"), help="folder with mcpoold and mcpool-demo")
+    built = os.path.dirname(os.environ.get("MCPOOLD") or os.path.join(TOP, "build", "mcpoold"))
+    parser.add_argument("--build", default=built, help="folder with mcpoold and mcpool-demo")
     parser.add_argument("--sessions", type=int, default=10000)
     parser.add_argument("--size", type=int, default=64 * MIB, help="bytes of the big result")
     o = parser.parse_args()
