@@ -136,6 +136,7 @@ struct config_limits {
     size_t event_buffer_session_bytes;
     size_t event_buffer_total_bytes;
     usec_t event_buffer_ttl;
+    unsigned progress_per_second; /* per server; 0 = no limit */
     unsigned pending_notifications;
     usec_t keepalive_interval; /* 0 = none */
     size_t slow_reader_bytes;

@@ -176,6 +176,10 @@ static const struct config_row rows[] = {
      .reloadable = true, .help = "The same in bytes, for all sessions together."},
     {LIMIT, AT(config_limits, event_buffer_ttl), DURATION(300 * S, 0, D), .reloadable = true,
      .help = "Events older than this are no longer kept."},
+    {LIMIT, AT(config_limits, progress_per_second), COUNT("notifications", 20, 1, 1000000),
+     .zero = "no limit", .reloadable = true, .per_server = true,
+     .help = "Most progress notifications that are passed on for one call in a second. Of those "
+             "that come faster only the latest is; the last one always is."},
     {LIMIT, AT(config_limits, pending_notifications), COUNT("notifications", 128, 1, 100000),
      .reloadable = true,
      .help = "Most notifications that wait for a session without an open stream. Equal ones are "

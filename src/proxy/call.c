@@ -195,6 +195,53 @@ void call_arm_deadline(struct call *c)
     env_timer_set(call_env(c), &c->deadline, c->started_at + budget(c));
 }
 
+/* When the next notification may go: a second's worth in a burst, then at the rate. progress_until
+ * is the point up to which what was passed on has used the rate up. */
+static usec_t progress_room_at(const struct call *c)
+{
+    unsigned rate = session_server(c->session)->sc->limits.progress_per_second;
+    usec_t burst = rate ? USEC_PER_SEC - USEC_PER_SEC / rate : 0;
+    return c->progress_until > burst ? c->progress_until - burst : 0;
+}
+
+static void drop_late_progress(struct call *c)
+{
+    env_timer_clear(call_env(c), &c->progress_timer);
+    c->late_progress = blob_unref(c->late_progress);
+}
+
+static void send_progress(struct call *c, const struct payload *text, const struct rpc_edits *edits)
+{
+    drop_late_progress(c);
+    usec_t now = call_env(c)->now;
+    unsigned rate = session_server(c->session)->sc->limits.progress_per_second;
+    if (rate)
+        c->progress_until =
+            (c->progress_until > now ? c->progress_until : now) + USEC_PER_SEC / rate;
+    c->channel->ops->send(c->channel, c, DELIVER_DROPPABLE, text, edits);
+}
+
+static void progress_due(void *arg)
+{
+    struct call *c = arg;
+    struct blob *b = blob_ref(c->late_progress);
+    struct payload text = {.text = blob_slice(b), .owner = b};
+    send_progress(c, &text, NULL);
+    blob_unref(b);
+}
+
+/* Keeps only the latest of what comes too fast. */
+static void delay_progress(struct call *c, const struct payload *text,
+                           const struct rpc_edits *edits, usec_t due_at)
+{
+    struct buf b = BUF_INIT;
+    rpc_edit_append(&b, text->text, edits);
+    drop_late_progress(c);
+    c->late_progress = blob_new(b.data, buf_len(&b));
+    env_timer_set(call_env(c), &c->progress_timer, due_at);
+    buf_done(&b);
+}
+
 void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m)
 {
     double value;
@@ -208,7 +255,11 @@ void call_on_progress(struct call *c, const struct payload *text, const struct r
     c->progress = value;
     struct rpc_edits e = {0};
     rpc_edit_add(&e, m->progress_token, c->token);
-    c->channel->ops->send(c->channel, c, DELIVER_DROPPABLE, text, &e);
+    usec_t room_at = progress_room_at(c);
+    if (room_at <= now)
+        send_progress(c, text, &e);
+    else
+        delay_progress(c, text, &e, room_at);
 }
 
 /* ---- submission ---- */
@@ -237,6 +288,7 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->up.on_answer = call_on_answer;
     c->up.on_lost = on_lost;
     timer_init(&c->deadline, deadline_passed, c);
+    timer_init(&c->progress_timer, progress_due, c);
     LIST_INSERT_HEAD(&s->calls, c, link);
     s->in_flight++;
     s->principal->in_flight++;
@@ -312,6 +364,9 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     if (c->outcome != CALL_PENDING)
         return;
     struct session *s = c->session;
+    if (c->late_progress && outcome == CALL_ANSWERED)
+        progress_due(c);
+    drop_late_progress(c);
     c->outcome = outcome;
     env_timer_clear(call_env(c), &c->deadline);
     if (c->up.id)

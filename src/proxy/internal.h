@@ -121,7 +121,11 @@ struct call {
     struct span token_span;
     struct slice id;    /* copies, in the tail of this allocation */
     struct slice token; /* n == 0: the client wants no progress */
-    double progress;    /* last value passed on */
+    struct blob
+        *late_progress;    /* came too soon after the one before; goes out when its time has come */
+    usec_t progress_until; /* the rate is used up until then; see progress_room_at */
+    struct timer progress_timer;
+    double progress; /* last value passed on */
     bool progressed;
     usec_t started_at;
     struct timer deadline;

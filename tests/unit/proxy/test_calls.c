@@ -111,6 +111,33 @@ START_TEST(progress_bears_the_clients_token_and_only_rises)
 }
 END_TEST
 
+START_TEST(progress_is_passed_on_at_its_rate_and_the_last_always)
+{
+    start(NULL, ",\"limits\":{\"progress_per_second\":2}");
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+                   "call\",\"params\":{\"name\":\"x\",\"_meta\":"
+                   "{\"progressToken\":1}}}");
+    uint64_t up = id_of(fake_read(fake_at(0)));
+    unsigned passed = 0;
+    for (int i = 1; i <= 1200; i++) {
+        fake_say(fake_at(0),
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                 "progress\",\"params\":{\"progressToken\":%llu,"
+                 "\"progress\":%d}}",
+                 (unsigned long long)up, i);
+        pass(USEC_PER_MSEC);
+    }
+    for (; client_read(&a) != NULL;)
+        passed++;
+    ck_assert_uint_eq(passed, 4); /* a burst of two, then one each half second */
+    fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    ck_assert_has(client_read(&a), "\"progress\":1200");
+    ck_assert_has(client_read(&a), "\"result\"");
+    ck_assert_ptr_null(client_read(&a));
+    end();
+}
+END_TEST
+
 START_TEST(a_duplicate_id_in_flight_is_refused_and_the_first_goes_on)
 {
     start(NULL, NULL);
@@ -441,6 +468,7 @@ int main(void)
     tcase_add_test(t, an_answer_bears_the_bytes_of_the_clients_id);
     tcase_add_test(t, equal_ids_of_two_clients_never_cross);
     tcase_add_test(t, progress_bears_the_clients_token_and_only_rises);
+    tcase_add_test(t, progress_is_passed_on_at_its_rate_and_the_last_always);
     tcase_add_test(t, a_duplicate_id_in_flight_is_refused_and_the_first_goes_on);
     tcase_add_test(t, cancel_is_mapped_and_a_late_answer_is_dropped);
     tcase_add_test(t, one_clients_cancel_never_touches_anothers_call);
