@@ -315,29 +315,33 @@ static void patience_over(void *arg)
     refuse(t, why);
 }
 
-static bool hopeless(const struct pool *p)
+/* Whether nothing will be ready by `until`: then waiting would only delay the answer that must
+ * come. */
+static bool hopeless(const struct pool *p, usec_t until)
 {
-    if (pool_ready_count(p) || count_starting(p))
-        return false;
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == CONN_WAITING && p->slots[i].fatal)
-            return true;
-    return false;
+    bool something_moves = pool_ready_count(p) || count_starting(p) || count_state(p, CONN_CLOSING);
+    return !something_moves && count_state(p, CONN_WAITING) && pool_next_attempt(p) > until;
+}
+
+/* The point up to which a ticket that comes now would wait. */
+static usec_t patience_end(const struct pool *p, const struct ticket *t)
+{
+    const struct config_resilience *r = &pool_config(p)->resilience;
+    usec_t span = r->queue_timeout;
+    if (t->opening && span < r->operation_timeout)
+        span = r->operation_timeout; /* a first start may take as long as a start may take */
+    return pool_env(p)->now + span;
 }
 
 static void line_join(struct pool *p, struct ticket *t)
 {
     struct affinity *a = t->affinity;
-    const struct config_resilience *r = &pool_config(p)->resilience;
     t->state = TICKET_WAITING;
     if (TAILQ_EMPTY(&a->waiting))
         TAILQ_INSERT_TAIL(&p->turns, a, turn);
     TAILQ_INSERT_TAIL(&a->waiting, t, link);
     p->waiting++;
-    usec_t span = r->queue_timeout;
-    if (t->opening && span < r->operation_timeout)
-        span = r->operation_timeout; /* a first start may take as long as a start may take */
-    env_timer_set(pool_env(p), &t->patience, pool_env(p)->now + span);
+    env_timer_set(pool_env(p), &t->patience, patience_end(p, t));
     pool_start(p);
     grow(p);
 }
@@ -362,7 +366,7 @@ void pool_submit(struct ticket *t)
         run(t, c);
     else if (p->waiting >= pool_config(p)->limits.queue_length)
         refuse(t, REASON_OVERLOADED);
-    else if (t->opening && hopeless(p))
+    else if (hopeless(p, patience_end(p, t)))
         refuse(t, REASON_UPSTREAM_UNAVAILABLE);
     else
         line_join(p, t);
@@ -451,19 +455,26 @@ void pool_note_ghosts(struct conn *c)
         env_defer(pool_env(p), &p->pump);
 }
 
-static void refuse_waiting(struct pool *p, enum reason why, bool only_opening)
+/* A ticket in line whose patience ends before `at`; NULL when there is none. */
+static struct ticket *first_impatient(const struct pool *p, usec_t at)
 {
-    struct affinity *a, *next;
-    for (a = TAILQ_FIRST(&p->turns); a; a = next) {
-        next = TAILQ_NEXT(a, turn);
-        struct ticket *t, *following;
-        for (t = TAILQ_FIRST(&a->waiting); t; t = following) {
-            following = TAILQ_NEXT(t, link);
-            if (only_opening && !t->opening)
-                continue;
-            line_leave(t);
-            refuse(t, why);
-        }
+    struct affinity *a;
+    struct ticket *t;
+    TAILQ_FOREACH (a, &p->turns, turn)
+        TAILQ_FOREACH (t, &a->waiting, link)
+            if (t->patience.due_at < at)
+                return t;
+    return NULL;
+}
+
+/* Refuses everybody in line whose patience ends before `at`. Starts over each time: a refusal may
+ * end a session and with it others in line. */
+static void refuse_waiting(struct pool *p, enum reason why, usec_t at)
+{
+    struct ticket *t;
+    while ((t = first_impatient(p, at)) != NULL) {
+        line_leave(t);
+        refuse(t, why);
     }
 }
 
@@ -483,8 +494,9 @@ void pool_on_conn_lost(struct conn *c, enum reason why)
 
 void pool_on_conn_failed(struct conn *c)
 {
-    if (hopeless(c->pool))
-        refuse_waiting(c->pool, REASON_UPSTREAM_UNAVAILABLE, true);
+    usec_t next = pool_next_attempt(c->pool);
+    if (hopeless(c->pool, 0))
+        refuse_waiting(c->pool, REASON_UPSTREAM_UNAVAILABLE, next);
 }
 
 void pool_on_conn_idle(struct conn *c)
@@ -600,7 +612,7 @@ void pool_stop(struct pool *p, bool now)
 {
     if (!p->stopping) {
         p->stopping = true;
-        refuse_waiting(p, REASON_SHUTTING_DOWN, false);
+        refuse_waiting(p, REASON_SHUTTING_DOWN, USEC_NEVER);
     }
     for (unsigned i = 0; i < p->slot_count; i++)
         conn_retire(&p->slots[i], now);

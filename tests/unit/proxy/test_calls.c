@@ -368,6 +368,26 @@ START_TEST(an_initialize_fails_at_once_when_the_command_does_not_exist)
 }
 END_TEST
 
+START_TEST(nobody_waits_for_an_attempt_that_comes_too_late)
+{
+    start(NULL, ",\"resilience\":{\"queue_timeout\":10,\"recovery_jitter_max\":0}");
+    w.refuse = true;
+    fake_die(fake_at(0));
+    pass(16 * USEC_PER_SEC); /* the last attempt was at 15 s, the next is at 31 s */
+    client_say(&a, CALL("1"));
+    const char *m = client_read(&a);
+    ck_assert_has(m, "\"reason\":\"upstream_unavailable\"");
+    ck_assert_has(m, "\"retryAfterMs\":15000");
+    pass(6 * USEC_PER_SEC); /* nine seconds before it: worth the wait */
+    w.refuse = false;
+    client_say(&a, CALL("2"));
+    ck_assert_ptr_null(client_read(&a));
+    pass(10 * USEC_PER_SEC);
+    ck_assert_has(fake_read(fake_at(0)), "tools/call");
+    end();
+}
+END_TEST
+
 START_TEST(limits_refuse_with_overloaded)
 {
     start(NULL, ",\"limits\":{\"max_in_flight_per_session\":2}");
@@ -480,6 +500,7 @@ int main(void)
     tcase_add_test(t, a_call_is_moved_a_few_times_and_then_fails_as_never_delivered);
     tcase_add_test(t, a_call_waits_for_a_server_that_restarts_but_not_for_ever);
     tcase_add_test(t, an_initialize_fails_at_once_when_the_command_does_not_exist);
+    tcase_add_test(t, nobody_waits_for_an_attempt_that_comes_too_late);
     tcase_add_test(t, limits_refuse_with_overloaded);
     tcase_add_test(t, an_oversize_answer_fails_only_its_call);
     tcase_add_test(t, the_end_of_a_session_cancels_its_calls_upstream);
