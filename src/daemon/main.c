@@ -145,10 +145,13 @@ static int ensure_directory(const char *path)
 {
     struct stat st;
     int r = make_path(path);
-    if (r == 0 && stat(path, &st) < 0)
-        r = -errno;
     if (r < 0) {
         log_error(NULL, "cannot create directory %s: %s", path, strerror(-r));
+        return r;
+    }
+    if (stat(path, &st) < 0) {
+        r = -errno;
+        log_error(NULL, "cannot look at directory %s: %s", path, strerror(-r));
         return r;
     }
     if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||

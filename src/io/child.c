@@ -247,7 +247,7 @@ static _Noreturn void run_child(const struct plan *plan)
         _exit(127);
     umask(CHILD_UMASK);
     for (int i = 0; i < 3; i++)
-        if (dup2(plan->child_fds[i], i) < 0)
+        if (plan->child_fds[i] < 0 || dup2(plan->child_fds[i], i) < 0)
             give_up(plan, STEP_FORK);
     mark_fds_close_on_exec();
     for (int i = 0; i < RLIM_NLIMITS; i++)

@@ -35,8 +35,9 @@ bool proc_parse(const char *line, struct proc *ret)
         return false;
     at++;
     for (int field = FIELD_STATE; field <= FIELD_START; field++) {
-        if (*at++ != ' ' || *at == '\0')
+        if (at[0] != ' ' || at[1] == '\0')
             return false;
+        at++;
         if (field == FIELD_STATE)
             p.state = *at;
         else if (field == FIELD_PPID)
