@@ -44,7 +44,6 @@ struct conn {
     struct transport *transport;
     struct card *card;       /* of the present transport; NULL before the handshake */
     bool failed;             /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
-    bool retired;            /* CLOSING ends in IDLE and the pool decides anew */
     unsigned failures;       /* failed attempts in a row; feeds the back-off */
     bool answered;           /* the present transport gave at least one real answer */
     bool fatal;              /* the last failure will not go away by itself soon */
@@ -58,6 +57,7 @@ struct conn {
     struct affinity *lessee; /* exclusive/session sharing: who has it */
     bool used;               /* session sharing: has served somebody, must not serve another */
     LIST_HEAD(, affinity) homed;
+    unsigned keepers; /* what ties sessions to this slot besides: their subscriptions */
     /* Until then requests that were cancelled or timed out may still be running here, all of the
      * affinity with this serial, or of several (CONN_GHOSTS_OF_MANY). */
     usec_t ghosts_until;

@@ -55,12 +55,12 @@ static void submit_request(struct session *s, struct channel *ch, struct payload
     struct call *c = call_new(s, ch, text, m);
     if (is_duplicate(c)) {
         call_answer_error(c, MCP_E_INVALID_REQUEST, "A request with this id is in progress");
-    } else if (m->method == MCP_INITIALIZE) {
-        session_initialize(s, c, text->text, m);
     } else if (m->method == MCP_PING) {
         call_answer(c, SLICE("{}"));
     } else if (s->proxy->stopping) {
         call_fail(c, MCP_E_INTERNAL, REASON_SHUTTING_DOWN, "no", 0, "mcpool is shutting down");
+    } else if (m->method == MCP_INITIALIZE) {
+        session_initialize(s, c, text->text, m);
     } else if (is_hidden(s, m->method)) {
         call_answer_error(c, MCP_E_METHOD_NOT_FOUND, "Method not found");
     } else if (s->state == SESSION_NEW) {

@@ -157,8 +157,10 @@ void conn_retire(struct conn *c, bool now)
     bool was_ready = c->state == CONN_READY;
     c->failed = false;
     conn_set_state(c, CONN_CLOSING, "no longer wanted");
-    if (was_ready)
+    if (was_ready) {
+        c->failures = 0;
         pool_on_conn_lost(c, REASON_SHUTTING_DOWN);
+    }
     c->transport->ops->close(c->transport, now);
 }
 
@@ -330,7 +332,7 @@ static void handshake_result(struct conn *c, struct slice text, const struct rpc
 
     char why[64];
     snprintf(why, sizeof(why), "handshake done, protocol %s", mcp_version_name(version));
-    c->ready_at = c->idle_since = conn_env(c)->now;
+    c->ready_at = conn_env(c)->now;
     c->answered = false;
     conn_set_state(c, CONN_READY, why);
     pool_on_conn_ready(c);
@@ -409,7 +411,6 @@ void conn_open(struct conn *c)
     c->epoch++;
     c->next_id = 1;
     c->failed = c->used = false;
-    c->lessee = NULL;
     conn_set_state(c, CONN_CONNECTING, c->failures ? "attempt after a failure" : "wanted");
     env_timer_set(s->env, &c->timer, s->env->now + s->sc->resilience.operation_timeout);
     s->live++;

@@ -112,6 +112,12 @@ static void set_home(struct affinity *a, struct conn *c)
         LIST_INSERT_HEAD(&c->homed, a, home_link);
 }
 
+/* Whether sessions live on this slot, so that it must not go for good while they do. */
+static bool is_tied(const struct conn *c)
+{
+    return !LIST_EMPTY(&c->homed) || c->keepers > 0;
+}
+
 static bool is_haunted(const struct conn *c)
 {
     return c->ghosts_until > pool_env(c->pool)->now;
@@ -172,22 +178,31 @@ static void arm_shrink(struct pool *p)
         env_timer_set(pool_env(p), &p->shrink, pool_env(p)->now + span);
 }
 
+/* c has nothing to do; somebody may have to go. */
+static void note_idle(struct conn *c)
+{
+    struct pool *p = c->pool;
+    c->idle_since = pool_env(p)->now;
+    if (pool_ready_count(p) > pool_config(p)->resilience.min_connections)
+        arm_shrink(p);
+}
+
 void affinity_done(struct affinity *a)
 {
     struct pool *p = a->pool;
     if (!p)
         return;
-    struct conn *c = a->home;
+    struct conn *own = a->home && a->home->lessee == a ? a->home : NULL;
     set_home(a, NULL);
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].lessee == a)
-            p->slots[i].lessee = NULL;
     a->pool = NULL;
     p->affinities--;
     p->idle_since = pool_env(p)->now;
-    /* A connection that belonged to one session ends with it: MCP has no way to wash it. */
-    if (c && pool_config(p)->options.sharing == CONFIG_SHARING_SESSION)
-        conn_retire(c, false);
+    if (own) {
+        own->lessee = NULL;
+        /* A connection that served one session ends with it: MCP has no way to wash it. */
+        if (own->state == CONN_READY && own->used)
+            conn_retire(own, false);
+    }
     arm_shrink(p);
 }
 
@@ -220,15 +235,28 @@ bool pool_wants(const struct conn *c)
     unsigned others = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
         others += &p->slots[i] != c && p->slots[i].state != CONN_IDLE;
-    return others < pool_config(p)->resilience.min_connections || p->waiting > 0 ||
-           !LIST_EMPTY(&c->homed);
+    return others < pool_config(p)->resilience.min_connections || p->waiting > 0 || is_tied(c);
+}
+
+/* How many requests or, where a connection serves one session at a time, sessions in line could do
+ * with one more connection. */
+static unsigned demand(const struct pool *p)
+{
+    enum config_sharing sharing = pool_config(p)->options.sharing;
+    const struct affinity *a;
+    unsigned n = 0;
+    if (sharing == CONFIG_SHARING_SHARED)
+        return p->waiting;
+    TAILQ_FOREACH (a, &p->turns, turn)
+        n += sharing == CONFIG_SHARING_EXCLUSIVE || !a->home;
+    return n;
 }
 
 static void grow(struct pool *p)
 {
     struct balance_rules r = pool_rules(p);
-    unsigned starting = count_starting(p), recovering = count_recovering(p);
-    while (balance_should_grow(&r, p->waiting, starting, recovering)) {
+    unsigned starting = count_starting(p), recovering = count_recovering(p), wanted = demand(p);
+    while (balance_should_grow(&r, wanted, starting, recovering)) {
         struct conn *c = idle_slot(p);
         if (!c)
             return;
@@ -248,6 +276,8 @@ static struct conn *pick(struct pool *p, struct ticket *t)
         if (balance_fits(&r, &v, t->interactive))
             return a->home;
     }
+    if (r.sharing == BALANCE_SESSION && a->home)
+        return NULL; /* one connection for the session's life */
     /* A fresh home is worth the short wait; one that comes back from a failure is not. */
     if (a->home && conn_is_starting(a->home) && a->home->failures == 0)
         return NULL;
@@ -258,8 +288,6 @@ static struct conn *pick(struct pool *p, struct ticket *t)
         struct balance_conn v = conn_view(c, a);
         if (!balance_fits(&r, &v, t->interactive))
             continue;
-        if (r.sharing == BALANCE_SESSION && a->home && a->home->lessee == a && c != a->home)
-            continue; /* one connection for the session's life */
         if (!best || balance_better(&v, &best_view)) {
             best = c;
             best_view = v;
@@ -391,9 +419,7 @@ void ticket_done(struct ticket *t)
     if (c->running == 0) {
         if (pool_config(c->pool)->options.sharing == CONFIG_SHARING_EXCLUSIVE)
             c->lessee = NULL;
-        c->idle_since = pool_env(c->pool)->now;
-        if (c->slot >= pool_config(c->pool)->resilience.min_connections)
-            arm_shrink(c->pool);
+        note_idle(c);
     }
     if (c->pool->waiting)
         env_defer(pool_env(c->pool), &c->pool->pump);
@@ -482,6 +508,8 @@ static void refuse_waiting(struct pool *p, enum reason why, usec_t at)
 
 void pool_on_conn_ready(struct conn *c)
 {
+    note_idle(c);
+    c->used = c->lessee != NULL; /* the server may ask its client from now on */
     c->pool->server->user->on_ready(c);
     env_defer(pool_env(c->pool), &c->pool->pump);
 }
@@ -489,7 +517,6 @@ void pool_on_conn_ready(struct conn *c)
 void pool_on_conn_lost(struct conn *c, enum reason why)
 {
     c->pool->server->user->on_down(c, why);
-    c->lessee = NULL;
 }
 
 void pool_on_conn_failed(struct conn *c)
@@ -497,6 +524,8 @@ void pool_on_conn_failed(struct conn *c)
     usec_t next = pool_next_attempt(c->pool);
     if (hopeless(c->pool, 0))
         refuse_waiting(c->pool, REASON_UPSTREAM_UNAVAILABLE, next);
+    if (c->pool->waiting) /* for it, perhaps, and others have room */
+        env_defer(pool_env(c->pool), &c->pool->pump);
 }
 
 void pool_on_conn_idle(struct conn *c)
@@ -544,7 +573,7 @@ static void shrink(void *arg)
     bool again = false;
     for (unsigned i = p->slot_count; i-- > 0 && ready > keep;) {
         struct conn *c = &p->slots[i];
-        if (c->state != CONN_READY || c->running || !LIST_EMPTY(&c->homed))
+        if (c->state != CONN_READY || c->running || is_tied(c))
             continue;
         if (now - c->idle_since >= span) {
             conn_retire(c, false);
