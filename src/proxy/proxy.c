@@ -77,13 +77,13 @@ static void on_message(struct conn *c, struct payload *text, const struct rpc_ms
 static void on_discarded(struct conn *c, struct slice raw_id, enum reason why)
 {
     uint64_t id;
-    struct uplink *u = json_u64(raw_id, &id) ? mux_peek(mux_of(c), id) : NULL;
-    if (!u || u->on_answer != call_on_answer)
-        return;
-    mux_take(mux_of(c), id);
-    call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, why, "maybe", 0,
-              why == REASON_RESPONSE_TOO_LARGE ? "The server's answer is too large to pass on"
-                                               : "The server's answer is no valid JSON-RPC");
+    struct uplink *u = json_u64(raw_id, &id) ? mux_take(mux_of(c), id) : NULL;
+    if (u && u->on_answer == call_on_answer)
+        call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, why, "maybe", 0,
+                  why == REASON_RESPONSE_TOO_LARGE ? "The server's answer is too large to pass on"
+                                                   : "The server's answer is no valid JSON-RPC");
+    else if (u)
+        u->on_lost(u, why, true);
 }
 
 static void on_down(struct conn *c, enum reason why)
@@ -138,9 +138,8 @@ static void close_all(struct proxy *p, bool now)
      */
     for (size_t i = 0; i < p->route_count; i++)
         server_stop(p->routes[i].server, now, one_stopped, p);
-    struct session *s, *next;
-    HASH_ITER (hh, p->sessions, s, next)
-        session_end(s);
+    while (p->sessions)
+        session_end(p->sessions);
     if (p->route_count == 0)
         p->done(p->done_arg);
 }

@@ -52,36 +52,37 @@ static void sub_free(struct sub *sub)
     free(sub);
 }
 
-static struct subscriber *find_subscriber(const struct sub *sub, const struct session *s)
-{
-    struct subscriber *r;
-    LIST_FOREACH (r, &sub->subscribers, sub_link)
-        if (r->session == s)
-            return r;
-    return NULL;
-}
-
 static void add_subscriber(struct sub *sub, struct session *s)
 {
-    if (find_subscriber(sub, s))
-        return;
     struct subscriber *r = xcalloc(1, sizeof(*r));
     r->session = s;
     r->sub = sub;
     LIST_INSERT_HEAD(&sub->subscribers, r, sub_link);
     LIST_INSERT_HEAD(&s->subs, r, session_link);
+    sub->mux->conn->keepers++;
 }
 
 static void drop_subscriber(struct subscriber *r)
 {
     LIST_REMOVE(r, sub_link);
     LIST_REMOVE(r, session_link);
+    r->sub->mux->conn->keepers--;
     free(r);
 }
 
 static bool unused(const struct sub *sub)
 {
     return LIST_EMPTY(&sub->subscribers) && LIST_EMPTY(&sub->waiters);
+}
+
+/* The session's subscription may live on another connection of the pool than the one at hand. */
+static struct subscriber *subscription_of(struct session *s, struct slice uri)
+{
+    struct subscriber *r;
+    LIST_FOREACH (r, &s->subs, session_link)
+        if (slice_eq(slice_of(r->sub->uri, r->sub->uri_n), uri))
+            return r;
+    return NULL;
 }
 
 /* ---- the server's answer to mcpool's own request ---- */
@@ -100,7 +101,8 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
     while ((c = LIST_FIRST(&sub->waiters)) != NULL) {
         take_waiter(c);
         if (sub->active) {
-            add_subscriber(sub, c->session);
+            if (!subscription_of(c->session, slice_of(sub->uri, sub->uri_n)))
+                add_subscriber(sub, c->session);
             call_answer(c, SLICE("{}"));
         } else {
             struct rpc_edits e = {0};
@@ -108,14 +110,35 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
             call_finish(c, CALL_ANSWERED, text, &e);
         }
     }
-    if (!sub->active && LIST_EMPTY(&sub->subscribers))
-        sub_free(sub);
+    /* Refused when it was made again: nobody is subscribed any more. */
+    struct subscriber *r;
+    while (!sub->active && (r = LIST_FIRST(&sub->subscribers)) != NULL)
+        drop_subscriber(r);
+    if (unused(sub))
+        sub_release(sub);
 }
 
+static void fail_waiters(struct sub *sub, enum reason why, const char *message)
+{
+    struct call *c;
+    while ((c = LIST_FIRST(&sub->waiters)) != NULL) {
+        take_waiter(c);
+        call_fail(c, MCP_E_INTERNAL, why, "maybe", 0, message);
+    }
+}
+
+/* With its connection: the entry waits for replay. Otherwise the answer was thrown away unread, and
+ * the server is taken to have subscribed. */
 static void on_lost(struct uplink *u, enum reason why, bool handed_over)
 {
-    (void)u, (void)why,
-        (void)handed_over; /* the waiters are failed one by one, the entry waits for replay */
+    struct sub *sub = container_of(u, struct sub, up);
+    (void)handed_over;
+    if (sub->mux->conn->state != CONN_READY)
+        return;
+    sub->active = true;
+    fail_waiters(sub, why, "The server's answer to the subscription could not be read");
+    if (unused(sub))
+        sub_release(sub);
 }
 
 static struct sub *sub_new(struct mux *m, struct slice uri, struct slice raw)
@@ -139,8 +162,12 @@ static void subscribe(struct call *c, struct mux *m, struct slice uri, struct sl
 {
     struct sub *sub;
     HASH_FIND(hh, m->subs, uri.p, uri.n, sub);
-    if (sub && sub->active) {
+    bool subscribed = subscription_of(c->session, uri) != NULL;
+    if (!subscribed && sub && sub->active) {
         add_subscriber(sub, c->session);
+        subscribed = true;
+    }
+    if (subscribed) {
         call_answer(c, SLICE("{}"));
         return;
     }
@@ -153,38 +180,39 @@ static void subscribe(struct call *c, struct mux *m, struct slice uri, struct sl
         request(sub, "resources/subscribe");
 }
 
-/* The session's subscription may live on another connection of the pool than the one at hand. */
-static struct subscriber *subscription_of(struct session *s, struct slice uri)
+/* Ends the session's subscription to uri and its calls that wait for one, wherever they are.
+ * Whether there was any. */
+static bool leave_all(struct session *s, struct slice uri)
 {
+    bool any = false;
     struct subscriber *r;
-    LIST_FOREACH (r, &s->subs, session_link)
-        if (slice_eq(slice_of(r->sub->uri, r->sub->uri_n), uri))
-            return r;
-    return NULL;
+    while ((r = subscription_of(s, uri)) != NULL) {
+        struct sub *sub = r->sub;
+        any = true;
+        drop_subscriber(r);
+        if (unused(sub))
+            sub_release(sub);
+    }
+    struct call *c, *next;
+    for (c = LIST_FIRST(&s->calls); c; c = next) {
+        next = LIST_NEXT(c, link);
+        if (!c->sub || !slice_eq(slice_of(c->sub->uri, c->sub->uri_n), uri))
+            continue;
+        any = true;
+        call_answer(c, SLICE("{}"));
+    }
+    return any;
 }
 
 static void unsubscribe(struct call *c, struct slice uri)
 {
-    struct subscriber *r = subscription_of(c->session, uri);
-    if (!r) {
+    struct sub *sub;
+    bool any = leave_all(c->session, uri);
+    HASH_FIND(hh, mux_of(c->ticket.conn)->subs, uri.p, uri.n, sub);
+    if (any || sub)
+        call_answer(c, SLICE("{}")); /* the server hears of it once nobody else is subscribed */
+    else
         call_send(c); /* the server knows best what to say to that */
-        return;
-    }
-    struct sub *sub = r->sub;
-    struct conn *where = sub->mux->conn;
-    drop_subscriber(r);
-    if (!unused(sub)) {
-        call_answer(c, SLICE("{}"));
-        return;
-    }
-    bool tell = sub->active && where->state == CONN_READY;
-    if (tell && where == c->ticket.conn) {
-        sub_free(sub);
-        call_send(c);
-        return;
-    }
-    sub_release(sub);
-    call_answer(c, SLICE("{}"));
 }
 
 void sub_start(struct call *c)
@@ -204,14 +232,13 @@ void sub_leave(struct call *c)
 {
     struct sub *sub = c->sub;
     take_waiter(c);
-    /* The request under way is left to finish: its answer finds nobody and frees the entry. */
-    if (unused(sub) && sub->up.id == 0)
+    if (unused(sub))
         sub_release(sub);
 }
 
 /* ---- ends and replay ---- */
 
-/* Nobody wants it any more: the server is told, if it has it. */
+/* Nobody wants it any more: the server is told, if it has it or is just getting it. */
 static void on_unsubscribed(struct uplink *u, struct payload *text, const struct rpc_msg *m)
 {
     (void)text, (void)m;
@@ -227,7 +254,7 @@ static void on_unsubscribe_lost(struct uplink *u, enum reason why, bool handed_o
 void sub_release(struct sub *sub)
 {
     struct mux *m = sub->mux;
-    if (sub->active && m->conn->state == CONN_READY) {
+    if ((sub->active || sub->up.id) && m->conn->state == CONN_READY) {
         struct uplink *u = xcalloc(1, sizeof(*u));
         u->on_answer = on_unsubscribed;
         u->on_lost = on_unsubscribe_lost;
@@ -250,7 +277,7 @@ void sub_end_of_session(struct session *s)
     while ((r = LIST_FIRST(&s->subs)) != NULL) {
         struct sub *sub = r->sub;
         drop_subscriber(r);
-        if (unused(sub) && sub->up.id == 0)
+        if (unused(sub))
             sub_release(sub);
     }
 }
@@ -259,13 +286,9 @@ void sub_end_of_conn(struct conn *c)
 {
     struct sub *sub, *next;
     HASH_ITER (hh, mux_of(c)->subs, sub, next) {
-        struct call *call;
         sub->active = false;
-        while ((call = LIST_FIRST(&sub->waiters)) != NULL) {
-            take_waiter(call);
-            call_fail(call, MCP_E_INTERNAL, REASON_UPSTREAM_LOST, "maybe", 0,
-                      "The server stopped while the subscription was being made");
-        }
+        fail_waiters(sub, REASON_UPSTREAM_LOST,
+                     "The server stopped while the subscription was being made");
         if (unused(sub))
             sub_free(sub);
     }
