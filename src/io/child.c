@@ -577,7 +577,7 @@ int child_spawn(struct loop *loop, const struct child_spec *spec, const struct c
 {
     struct child *c;
     int fds[3];
-    pid_t pid;
+    pid_t pid = 0;
     int r = loop_on_signal(loop, SIGCHLD, on_sigchld, loop);
 
     if (r < 0 && r != -EEXIST)
