@@ -93,25 +93,32 @@ static void edit_for_client(struct rpc_edits *e, const struct call *c, const str
     rpc_edit_cut(e, text->text, m->cache_scope);
 }
 
+static void answer_from_server(struct call *c, struct payload *text, const struct rpc_msg *m)
+{
+    struct rpc_edits e = {0};
+    edit_for_client(&e, c, text, m);
+    if (m->id.n)
+        call_finish(c, CALL_ANSWERED, text, &e);
+    else /* an error without an id cannot be patched */
+        call_fail(c, MCP_E_INTERNAL, REASON_UPSTREAM_PROTOCOL, "maybe", 0,
+                  "The server answered without an id");
+}
+
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
 {
-    struct call *c = container_of(u, struct call, up);
+    struct call *c = container_of(u, struct call, up), *f;
     u->conn->answered = true;
     if (m->kind == RPC_RESULT && c->method == MCP_RESOURCES_UNSUBSCRIBE) {
         call_answer(c, SLICE("{}"));
         return;
     }
-    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST && !c->has_cursor)
+    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST && c->can_follow && !c->cursor_n)
         pin_tools(u->conn, rpc_span(text->text, m->result));
-    struct rpc_edits e = {0};
-    edit_for_client(&e, c, text, m);
-    if (m->id.n) {
-        call_finish(c, CALL_ANSWERED, text, &e);
-        return;
-    }
-    /* An error without an id cannot be patched; it is rewritten. */
-    call_fail(c, MCP_E_INTERNAL, REASON_UPSTREAM_PROTOCOL, "maybe", 0,
-              "The server answered without an id");
+    call_ref(c);
+    while ((f = coalesce_take(c)) != NULL)
+        answer_from_server(f, text, m);
+    answer_from_server(c, text, m);
+    call_unref(c);
 }
 
 /* The server never had the request: it runs on the next connection, with a new id and its own time
@@ -126,9 +133,8 @@ static bool move(struct call *c)
     return true;
 }
 
-static void on_lost(struct uplink *u, enum reason why, bool handed_over)
+static void lost(struct call *c, enum reason why, bool handed_over)
 {
-    struct call *c = container_of(u, struct call, up);
     char text[256];
     if (!handed_over && why != REASON_SHUTTING_DOWN && move(c))
         return;
@@ -151,6 +157,30 @@ static void on_lost(struct uplink *u, enum reason why, bool handed_over)
               maybe ? "maybe" : "no", 0, text);
 }
 
+static void on_lost(struct uplink *u, enum reason why, bool handed_over)
+{
+    struct call *c = container_of(u, struct call, up), *f;
+    call_ref(c);
+    while ((f = coalesce_take(c)) != NULL)
+        lost(f, why, handed_over);
+    lost(c, why, handed_over);
+    call_unref(c);
+}
+
+void call_on_discarded(struct uplink *u, enum reason why)
+{
+    struct call *c = container_of(u, struct call, up), *f;
+    const char *text = why == REASON_RESPONSE_TOO_LARGE
+                           ? "The server's answer is too large to pass on"
+                           : "The server's answer is no valid JSON-RPC";
+    call_ref(c);
+    while ((f = coalesce_take(c)) != NULL)
+        call_fail(f, MCP_E_INTERNAL, why, "maybe", 0, text);
+    call_fail(c, MCP_E_INTERNAL, why, "maybe", 0, text);
+    call_unref(c);
+}
+
+/* Nobody waits for the answer any more. */
 static void tell_server_cancelled(struct call *c, struct slice reason)
 {
     struct buf b = BUF_INIT, params = BUF_INIT;
@@ -184,7 +214,7 @@ static void deadline_passed(void *arg)
              "Server \"%s\" gave no answer within %.0f s; the request may or may not "
              "have been carried out",
              server_name(c), (double)(call_env(c)->now - c->started_at) / (double)USEC_PER_SEC);
-    if (c->up.id)
+    if (c->up.id && LIST_EMPTY(&c->followers))
         tell_server_cancelled(c, SLICE("\"timeout\""));
     call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
 }
@@ -281,8 +311,7 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->id_span = m->id;
     c->token_span = m->progress_token;
     c->uri_span = m->uri;
-    c->has_cursor = m->method == MCP_TOOLS_LIST && m->params.n &&
-                    json_get(rpc_span(text->text, m->params), "cursor").n;
+    coalesce_init(c, rpc_span(text->text, m->params), m);
     c->id = slice_of(tail, id.n);
     c->token = slice_of(tail + id.n, token.n);
     c->up.on_answer = call_on_answer;
@@ -333,6 +362,8 @@ void call_start(struct ticket *t)
         session_complete_initialize(c);
     else if (c->method == MCP_RESOURCES_SUBSCRIBE || c->method == MCP_RESOURCES_UNSUBSCRIBE)
         sub_start(c);
+    else if (coalesce_join(c))
+        call_arm_deadline(c);
     else
         call_send(c);
 }
@@ -369,6 +400,7 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     drop_late_progress(c);
     c->outcome = outcome;
     env_timer_clear(call_env(c), &c->deadline);
+    coalesce_leave(c);
     if (c->up.id)
         mux_abandon(mux_of(c->up.conn), &c->up,
                     outcome != CALL_ANSWERED && c->ticket.interactive ? &s->affinity : NULL);
@@ -424,7 +456,7 @@ void call_answer_error(struct call *c, int code, const char *message)
 
 void call_cancel(struct call *c, struct slice reason)
 {
-    if (c->up.id)
+    if (c->up.id && LIST_EMPTY(&c->followers))
         tell_server_cancelled(c, reason);
     call_finish(c, CALL_CANCELLED, NULL, NULL);
 }

@@ -86,6 +86,8 @@ void mux_done_slot(struct conn *c);
 void mux_add(struct mux *m, struct uplink *u);
 /* The uplink with this id, removed from the mux; NULL when there is none (late, or never was). */
 struct uplink *mux_take(struct mux *m, uint64_t id);
+/* Puts heir into the place of u, which leaves the mux. */
+void mux_replace(struct mux *m, struct uplink *u, struct uplink *heir);
 struct uplink *mux_peek(const struct mux *m, uint64_t id);
 /* Takes u out. owner: the affinity whose interactive request stays behind as a ghost; NULL: no
  * ghost. */
@@ -129,10 +131,15 @@ struct call {
     bool progressed;
     usec_t started_at;
     struct timer deadline;
-    unsigned asks;        /* open asks that were put to the client for this call */
-    struct span uri_span; /* subscribe, unsubscribe */
-    bool has_cursor;      /* tools/list: not the first page */
-    struct sub *sub;      /* subscribe: waits for that subscription */
+    unsigned asks;               /* open asks that were put to the client for this call */
+    struct span uri_span;        /* subscribe, unsubscribe */
+    bool can_follow;             /* a list with nothing but perhaps a cursor: see coalesce.c */
+    char cursor[128];            /* its raw token */
+    size_t cursor_n;             /* 0: the first page */
+    struct call *leader;         /* follows this call's request */
+    LIST_HEAD(, call) followers; /* calls that follow this one's */
+    LIST_ENTRY(call) follow_link;
+    struct sub *sub; /* subscribe: waits for that subscription */
     LIST_ENTRY(call) sub_link;
 };
 
@@ -143,6 +150,8 @@ struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* The uplink function of calls; tells them from mcpool's own requests. */
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m);
+/* The answer was thrown away unread. */
+void call_on_discarded(struct uplink *u, enum reason why);
 /* Hands the call to the pool. */
 void call_submit(struct call *c);
 /* pool_user */
@@ -169,6 +178,18 @@ void call_answer_error(struct call *c, int code, const char *message);
 void call_cancel(struct call *c, struct slice reason);
 /* Progress arrived: passes it on and extends the deadline. */
 void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m);
+
+/* ---- coalesced lists
+ * --------------------------------------------------------------------------------- */
+
+/* Finds out whether c, made of m, may follow another call. */
+void coalesce_init(struct call *c, struct slice params, const struct rpc_msg *m);
+/* An equal list is on its way on the connection where c is to run: c follows it and is not sent. */
+bool coalesce_join(struct call *c);
+/* Takes one follower off; NULL when there is none. */
+struct call *coalesce_take(struct call *leader);
+/* c ends: it follows no more, or its first follower takes its place in the mux. */
+void coalesce_leave(struct call *c);
 
 /* ---- sessions ---- */
 

@@ -115,6 +115,15 @@ struct uplink *mux_take(struct mux *m, uint64_t id)
     return NULL;
 }
 
+void mux_replace(struct mux *m, struct uplink *u, struct uplink *heir)
+{
+    heir->id = u->id;
+    heir->conn = u->conn;
+    heir->mark = u->mark;
+    m->table[find(m, u->id)] = heir;
+    u->id = 0;
+}
+
 struct uplink *mux_take_any(struct mux *m)
 {
     for (size_t i = 0; i < m->cap; i++)

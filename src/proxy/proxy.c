@@ -79,9 +79,7 @@ static void on_discarded(struct conn *c, struct slice raw_id, enum reason why)
     uint64_t id;
     struct uplink *u = json_u64(raw_id, &id) ? mux_take(mux_of(c), id) : NULL;
     if (u && u->on_answer == call_on_answer)
-        call_fail(container_of(u, struct call, up), MCP_E_INTERNAL, why, "maybe", 0,
-                  why == REASON_RESPONSE_TOO_LARGE ? "The server's answer is too large to pass on"
-                                                   : "The server's answer is no valid JSON-RPC");
+        call_on_discarded(u, why);
     else if (u)
         u->on_lost(u, why, true);
 }

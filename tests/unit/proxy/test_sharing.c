@@ -65,6 +65,100 @@ START_TEST(clients_of_other_capabilities_get_other_connections)
 }
 END_TEST
 
+#define LIST(id, params) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/list\"" params "}"
+
+START_TEST(equal_lists_at_once_are_asked_for_once)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, LIST("1", ""));
+    client_say(&b, LIST("\"1\"", ",\"params\":{}"));
+    client_say(&b, LIST("2", ",\"params\":{\"cursor\":\"p2\"}"));
+    client_say(&b, LIST("3", ",\"params\":{\"_meta\":{\"x\":1}}"));
+    uint64_t first = id_of(fake_read(f)), page = id_of(fake_read(f)), meta = id_of(fake_read(f));
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"tools\":[]}}",
+             (unsigned long long)first);
+    ck_assert_str_eq(client_read(&a), "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[]}}");
+    ck_assert_str_eq(client_read(&b),
+                     "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{\"tools\":[]}}");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)page);
+    ck_assert_has(client_read(&b), "\"id\":2");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)meta);
+    ck_assert_has(client_read(&b), "\"id\":3");
+    client_say(&a, LIST("4", "")); /* the next question is a new one */
+    ck_assert_has(fake_read(f), "tools/list");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(only_the_last_of_equal_lists_cancels_it)
+{
+    static const char cancel[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}";
+    struct client c;
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    open_ready(&c, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, LIST("1", ""));
+    client_say(&b, LIST("1", ""));
+    client_say(&c, LIST("1", ""));
+    uint64_t up = id_of(fake_read(f));
+    client_say(&a, cancel); /* the leader goes: another takes its place */
+    client_say(&b, cancel);
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    ck_assert_ptr_null(client_read(&a));
+    ck_assert_ptr_null(client_read(&b));
+    ck_assert_has(client_read(&c), "\"result\"");
+    client_say(&a, LIST("1", ""));
+    client_say(&b, LIST("1", ""));
+    fake_read(f);
+    client_say(&b, cancel);
+    client_say(&a, cancel);
+    ck_assert_has(fake_read(f), "notifications/cancelled");
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(equal_lists_share_the_fate_of_their_server)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, LIST("1", ""));
+    client_say(&b, LIST("1", ""));
+    f->stuck_from = f->marks; /* not read by the server: both go to the next, again as one */
+    fake_die(f);
+    pass(5 * USEC_PER_SEC);
+    f = fake_at(0);
+    uint64_t up = id_of(fake_read(f));
+    ck_assert_ptr_null(fake_read(f));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    ck_assert_has(client_read(&a), "\"result\"");
+    ck_assert_has(client_read(&b), "\"result\"");
+    client_say(&a, LIST("2", ""));
+    client_say(&b, LIST("2", ""));
+    fake_die(f);
+    turn();
+    ck_assert_has(client_read(&a), "\"delivered\":\"maybe\"");
+    ck_assert_has(client_read(&b), "\"delivered\":\"maybe\"");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
 START_TEST(kinds_of_client_are_limited)
 {
     begin(",\"limits\":{\"max_classes\":2}");
@@ -682,6 +776,9 @@ int main(void)
     Suite *s = suite_create("proxy/sharing");
     TCase *t = tcase_create("sharing");
     tcase_add_test(t, clients_of_other_capabilities_get_other_connections);
+    tcase_add_test(t, equal_lists_at_once_are_asked_for_once);
+    tcase_add_test(t, only_the_last_of_equal_lists_cancels_it);
+    tcase_add_test(t, equal_lists_share_the_fate_of_their_server);
     tcase_add_test(t, kinds_of_client_are_limited);
     tcase_add_test(t, principals_never_share_a_connection);
     tcase_add_test(t, an_ask_goes_to_the_only_caller_and_back);
