@@ -40,6 +40,7 @@ enum ticket_state { TICKET_IDLE, TICKET_WAITING, TICKET_RUNNING };
 struct ticket {
     enum ticket_state state;
     bool interactive; /* tools/call, prompts/get, resources/read: may have to run alone */
+    bool again;       /* ran on a connection that was lost: goes before its session's others */
     bool opening; /* an initialize: is refused at once when the server cannot be started at all */
     struct affinity *affinity;
     struct conn *conn; /* RUNNING: where */

@@ -181,12 +181,12 @@ static void put_to_client(struct session *s, struct conn *c, struct call *call,
     int n = snprintf(id, sizeof(id), "%llu", (unsigned long long)a->id);
     struct rpc_edits e = {0};
     edit_ids(&e, m, slice_of(id, (size_t)n));
-    if (m->elicitation_id.n)
-        notify_remember_elicitation(mux_of(c), rpc_span(text->text, m->elicitation_id), s);
     if (!deliver(s, call, text, &e)) {
         ask_free(a);
         reply_error(c, raw_id, MCP_E_METHOD_NOT_FOUND,
                     "The client cannot be asked: it has no stream open");
+    } else if (m->method == MCP_ELICITATION_CREATE && m->elicitation_id.n) {
+        notify_remember_elicitation(mux_of(c), rpc_span(text->text, m->elicitation_id), s);
     }
 }
 

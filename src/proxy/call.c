@@ -129,6 +129,7 @@ static bool move(struct call *c)
         return false;
     env_timer_clear(call_env(c), &c->deadline);
     ticket_done(&c->ticket);
+    c->ticket.again = true;
     pool_submit(&c->ticket);
     return true;
 }

@@ -62,6 +62,7 @@ struct mux {
     size_t cap, count;
     struct ghost ghosts[GHOSTS_MAX];
     unsigned ghost_next;
+    usec_t crowd_until;       /* until then there may be more ghosts than there was room for */
     LIST_HEAD(, ask) asks;    /* of the server, awaiting the client */
     struct sub *subs;         /* uthash by unescaped URI */
     enum mcp_log_level level; /* what the server was told; MCP_LOG_UNSET = nothing */
@@ -96,8 +97,8 @@ void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner);
  * up. */
 bool mux_haunted(const struct mux *m, const struct affinity *a);
 void mux_forget_ghosts(struct mux *m);
-/* Takes out any one uplink, NULL when empty: for the end of a connection. */
-struct uplink *mux_take_any(struct mux *m);
+/* Takes out the oldest uplink, NULL when empty: for the end of a connection. */
+struct uplink *mux_take_first(struct mux *m);
 /* Walks the uplinks: *pos starts at 0; NULL at the end. The mux must not change meanwhile. */
 struct uplink *mux_next(const struct mux *m, size_t *pos);
 

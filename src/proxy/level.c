@@ -3,9 +3,12 @@
  * (protocol.md 1.1). */
 #include "internal.h"
 
-static enum mcp_log_level most_verbose(const struct pool *p)
+/* What c's server is to be told: a session's own server what that session wants. */
+static enum mcp_log_level level_for(const struct conn *c)
 {
-    const struct pool_state *st = p->user;
+    const struct pool_state *st = c->pool->user;
+    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION)
+        return c->lessee ? session_of(c->lessee)->level : MCP_LOG_UNSET;
     for (int l = 0; l < MCP_LOG_UNSET; l++)
         if (st->level_count[l])
             return (enum mcp_log_level)l;
@@ -15,7 +18,7 @@ static enum mcp_log_level most_verbose(const struct pool *p)
 void levels_apply_conn(struct conn *c)
 {
     struct mux *m = mux_of(c);
-    enum mcp_log_level level = most_verbose(c->pool);
+    enum mcp_log_level level = level_for(c);
     if (c->state != CONN_READY || !c->card->logging || level == MCP_LOG_UNSET ||
         level == m->level || m->level_up.id)
         return;
@@ -57,13 +60,21 @@ void levels_apply(struct pool *p)
         levels_apply_conn(&p->slots[i]);
 }
 
+static void want_level(struct session *s, enum mcp_log_level level)
+{
+    struct pool_state *st = s->affinity.pool->user;
+    if (s->level != MCP_LOG_UNSET)
+        st->level_count[s->level]--;
+    s->level = level;
+    if (level != MCP_LOG_UNSET)
+        st->level_count[level]++;
+    levels_apply(s->affinity.pool);
+}
+
 void session_drop_level(struct session *s)
 {
-    if (s->level == MCP_LOG_UNSET || !s->affinity.pool)
-        return;
-    struct pool_state *st = s->affinity.pool->user;
-    st->level_count[s->level]--;
-    s->level = MCP_LOG_UNSET;
+    if (s->level != MCP_LOG_UNSET)
+        want_level(s, MCP_LOG_UNSET);
 }
 
 void session_set_level(struct session *s, struct call *c, struct slice text,
@@ -80,11 +91,7 @@ void session_set_level(struct session *s, struct call *c, struct slice text,
             "params.level must be debug, info, notice, warning, error, critical, alert or "
             "emergency");
     } else {
-        session_drop_level(s);
-        s->level = (enum mcp_log_level)level;
-        struct pool_state *st = s->affinity.pool->user;
-        st->level_count[level]++;
-        levels_apply(s->affinity.pool);
+        want_level(s, (enum mcp_log_level)level);
         call_answer(c, SLICE("{}"));
     }
 }

@@ -83,7 +83,8 @@ static void sum_ghosts(struct mux *m)
 {
     struct conn *c = m->conn;
     usec_t now = c->pool->server->env->now;
-    c->ghosts_until = 0;
+    c->ghosts_until = m->crowd_until > now ? m->crowd_until : 0;
+    c->ghosts_of = CONN_GHOSTS_OF_MANY;
     for (unsigned i = 0; i < GHOSTS_MAX; i++) {
         const struct ghost *g = &m->ghosts[i];
         if (g->id == 0 || g->until <= now)
@@ -124,12 +125,13 @@ void mux_replace(struct mux *m, struct uplink *u, struct uplink *heir)
     u->id = 0;
 }
 
-struct uplink *mux_take_any(struct mux *m)
+struct uplink *mux_take_first(struct mux *m)
 {
+    size_t first = SIZE_MAX;
     for (size_t i = 0; i < m->cap; i++)
-        if (m->table[i])
-            return remove_at(m, i);
-    return NULL;
+        if (m->table[i] && (first == SIZE_MAX || m->table[i]->id < m->table[first]->id))
+            first = i;
+    return first == SIZE_MAX ? NULL : remove_at(m, first);
 }
 
 struct uplink *mux_next(const struct mux *m, size_t *pos)
@@ -151,7 +153,10 @@ void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner)
     if (!owner)
         return;
     usec_t now = m->conn->pool->server->env->now;
-    m->ghosts[m->ghost_next++ % GHOSTS_MAX] = (struct ghost){id, owner->serial, now + GHOST_LIFE};
+    struct ghost *g = &m->ghosts[m->ghost_next++ % GHOSTS_MAX];
+    if (g->id && g->until > m->crowd_until)
+        m->crowd_until = g->until;
+    *g = (struct ghost){id, owner->serial, now + GHOST_LIFE};
     sum_ghosts(m);
 }
 
@@ -165,7 +170,7 @@ void mux_forget_ghosts(struct mux *m)
 {
     for (unsigned i = 0; i < GHOSTS_MAX; i++)
         m->ghosts[i] = (struct ghost){0};
-    m->conn->ghosts_until = 0;
+    m->crowd_until = m->conn->ghosts_until = 0;
 }
 
 void mux_init_slot(struct conn *c)

@@ -89,7 +89,7 @@ static void on_down(struct conn *c, enum reason why)
     struct mux *m = mux_of(c);
     struct uplink *u;
     ask_end_of_conn(c);
-    while ((u = mux_take_any(m)) != NULL)
+    while ((u = mux_take_first(m)) != NULL)
         u->on_lost(u, why, conn_handed_over(c, u->mark));
     sub_end_of_conn(c);
 }

@@ -367,7 +367,13 @@ static void line_join(struct pool *p, struct ticket *t)
     t->state = TICKET_WAITING;
     if (TAILQ_EMPTY(&a->waiting))
         TAILQ_INSERT_TAIL(&p->turns, a, turn);
-    TAILQ_INSERT_TAIL(&a->waiting, t, link);
+    struct ticket *at = t->again ? TAILQ_FIRST(&a->waiting) : NULL;
+    while (at && at->again)
+        at = TAILQ_NEXT(at, link);
+    if (at)
+        TAILQ_INSERT_BEFORE(at, t, link);
+    else
+        TAILQ_INSERT_TAIL(&a->waiting, t, link);
     p->waiting++;
     env_timer_set(pool_env(p), &t->patience, patience_end(p, t));
     pool_start(p);

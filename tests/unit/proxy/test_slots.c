@@ -157,6 +157,48 @@ START_TEST(who_waits_for_a_home_that_fails_to_start_goes_elsewhere)
 }
 END_TEST
 
+/* How many requests of method f has got since last looked. */
+static unsigned got(struct fake *f, const char *method, char *ret_names, size_t cap)
+{
+    unsigned n = 0;
+    for (const char *m; (m = fake_read(f)) != NULL;) {
+        struct slice name = json_path(slice_str(m), "params", "name", NULL);
+        if (!strstr(m, method))
+            continue;
+        n++;
+        snprintf(ret_names + strlen(ret_names), cap - strlen(ret_names), "%.*s", (int)name.n,
+                 name.p);
+    }
+    return n;
+}
+
+START_TEST(moved_requests_keep_their_order_before_those_that_waited)
+{
+    begin(",\"limits\":{\"max_in_flight_per_connection\":20},\"resilience\":{"
+          "\"max_connections\":1}");
+    client_ready(&a);
+    char text[128], names[512] = "", want[512] = "";
+    for (int i = 0; i < 50; i++)
+        round_trip(&a, fake_at(0)); /* the ids come to where a table of them wraps */
+    fake_at(0)->stuck_from = 1;
+    for (int i = 0; i < 25; i++) {
+        snprintf(text, sizeof(text),
+                 "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":"
+                 "\"%d\"}}",
+                 i, i);
+        client_say(&a, text);
+        if (i < 20)
+            snprintf(want + strlen(want), sizeof(want) - strlen(want), "\"%d\"", i);
+    }
+    fake_die(fake_at(0));
+    turn();
+    ck_assert_uint_eq(got(fake_at(0), "tools/call", names, sizeof(names)), 20);
+    ck_assert_str_eq(names, want);
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
 START_TEST(nobody_is_let_in_while_mcpool_stops)
 {
     begin(NULL);
@@ -192,6 +234,7 @@ int main(void)
     tcase_add_test(t, a_session_with_much_to_do_opens_no_connections_that_it_cannot_use);
     tcase_add_test(t, a_connection_that_came_too_late_to_be_used_goes_again);
     tcase_add_test(t, who_waits_for_a_home_that_fails_to_start_goes_elsewhere);
+    tcase_add_test(t, moved_requests_keep_their_order_before_those_that_waited);
     tcase_add_test(t, nobody_is_let_in_while_mcpool_stops);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);

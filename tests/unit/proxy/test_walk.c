@@ -2,7 +2,7 @@
  * oracle of walk.h. SEED=n runs one walk, WALK_SEEDS=n so many, WALK_TRACE=1 tells every step. */
 #include "walk.h"
 
-#define STEPS 250
+#define STEPS 400
 
 static void say(struct player *p, struct client *channel, const char *text)
 {
@@ -116,6 +116,8 @@ static void client_asks(struct player *p, const char *method)
 static const char *some_method(void)
 {
     static const char *const methods[] = {"tools/call",
+                                          "tools/call",
+                                          "tools/call",
                                           "tools/call",
                                           "tools/call",
                                           "prompts/get",
@@ -349,9 +351,20 @@ static void server_asks(struct fake *f)
     k.quest_n++;
     k.quests[n] = (struct quest){.at = f, .of = of};
     speak(f,
-          "{\"jsonrpc\":\"2.0\",\"id\":\"q%u\",\"method\":\"%s\",\"params\":{\"quest\":%u,"
-          "\"_meta\":{\"progressToken\":\"q%u\"}}}",
-          n, methods[upto(ARRAY_LEN(methods))], n, n);
+          "{\"jsonrpc\":\"2.0\",\"id\":\"q%u\",\"method\":\"%s\",\"params\":{\"quest\":%u,%s"
+          "\"elicitationId\":\"e%u\",\"_meta\":{\"progressToken\":\"q%u\"}}}",
+          n, methods[upto(ARRAY_LEN(methods))], n, chance(50) ? "\"mode\":\"url\"," : "", n, n);
+}
+
+/* What a question by URL has led to may be announced long after it was answered. */
+static void server_completes(struct fake *f)
+{
+    unsigned n = k.quest_n ? upto(k.quest_n) : 0;
+    if (k.quests[n].at == f)
+        speak(f,
+              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/elicitation/complete\","
+              "\"params\":{\"elicitationId\":\"e%u\"}}",
+              n);
 }
 
 static void server_takes_ask_back(struct fake *f)
@@ -438,14 +451,16 @@ static void server_step(void)
 {
     struct fake *f = some_fake(true);
     unsigned die = upto(100);
-    if (die < 4) {
+    if (die < 2) {
         server_dies();
     } else if (!f) {
         return;
     } else if (die < 50) {
         struct server_model *s = model_of(f);
         server_answers(f, s->job_n ? upto(s->job_n) : 0);
-    } else if (die < 66) {
+    } else if (die < 55) {
+        server_completes(f);
+    } else if (die < 68) {
         server_notifies(f);
     } else if (die < 84) {
         server_asks(f);
@@ -468,11 +483,11 @@ static void fate_step(void)
     struct fake *f = some_fake(false);
     switch (upto(8)) {
     case 0:
-        w.refuse = chance(30);
+        w.refuse = chance(15);
         w.fatal = chance(20);
         break;
     case 1:
-        w.mute = chance(20);
+        w.mute = chance(10);
         break;
     case 2:
         w.start_delay = chance(50) ? 0 : upto(8) * USEC_PER_SEC;
@@ -502,7 +517,7 @@ static void time_step(void)
                                    5 * USEC_PER_SEC,
                                    20 * USEC_PER_SEC,
                                    100 * USEC_PER_SEC};
-    usec_t span = spans[upto(ARRAY_LEN(spans))];
+    usec_t span = spans[upto(chance(20) ? ARRAY_LEN(spans) : 6)];
     TRACE("time passes: %.3f s", (double)span / USEC_PER_SEC);
     pass(span);
 }
@@ -522,11 +537,11 @@ static void step(void)
 {
     unsigned die = upto(100);
     k.step++;
-    if (die < 45)
+    if (die < 40)
         client_step();
-    else if (die < 85)
+    else if (die < 88)
         server_step();
-    else if (die < 92)
+    else if (die < 94)
         fate_step();
     else
         time_step();

@@ -378,6 +378,8 @@ static void client_got_answer(struct player *p, struct slice text, const struct 
         k.answered += got != 0;
         CHECK(got == 0 || got == nonce, "request %u got the answer of %u", nonce, got);
         CHECK(got == 0 || r->executed == 1, "an answer out of thin air");
+        struct slice method = json_get(result, "method");
+        CHECK(method.n == 0 || json_string_is(method, r->method), "the answer to another request");
         if (r->uri >= 0 && p->last_sub[r->uri] == nonce)
             p->wants[r->uri] =
                 slice_is(slice_str(r->method), "resources/subscribe") ? SUB_YES : SUB_NO;
@@ -470,6 +472,11 @@ static void client_got_notification(struct player *p, enum delivery kind, struct
         p->updates[uri] += taken;
         k.updated++;
         return;
+    case MCP_N_ELICITATION_COMPLETE:
+        CHECK(sscanf(rpc_span(text, m->elicitation_id).p, "\"e%u\"", &n) == 1, "%.*s", (int)text.n,
+              text.p);
+        CHECK(k.quests[n].to == p && k.quests[n].life == p->life, "%.*s", (int)text.n, text.p);
+        return;
     case MCP_N_TOOLS_LIST_CHANGED:
     case MCP_N_PROMPTS_LIST_CHANGED:
     case MCP_N_RESOURCES_LIST_CHANGED:
@@ -534,7 +541,10 @@ static void check_calls_of_conn(const struct conn *c)
             interactive += call->ticket.interactive;
             waiters += call->sub != NULL;
             linked += call->up.id != 0;
-            CHECK((call->up.id != 0) != (call->sub != NULL), "a call in limbo");
+            CHECK((call->up.id != 0) + (call->sub != NULL) + (call->leader != NULL) == 1,
+                  "a call in limbo");
+            CHECK(!call->leader || (call->leader->up.id && call->leader->up.conn == c),
+                  "a call that follows nobody");
             CHECK(!c->lessee || c->lessee == &s->affinity, "a stranger on a leased connection");
             CHECK(call->up.id == 0 || call->up.conn == c, "a call on two connections");
             CHECK(timer_armed(&call->deadline), "a call without a deadline");
@@ -611,6 +621,8 @@ static void check_pool(struct pool *p)
         }
     }
     CHECK(p->waiting == waiting, "%u in line, %u counted", waiting, p->waiting);
+    for (unsigned i = 0; affinities == 0 && i < p->slot_count; i++)
+        CHECK(p->slots[i].keepers == 0, "subscriptions of nobody");
     CHECK(p->affinities == affinities, "%u sessions, %u counted", affinities, p->affinities);
     CHECK(memcmp(levels, st->level_count, sizeof(levels)) == 0, "log levels");
     if (!p->stopping && (p->pinned || p->affinities))
@@ -618,10 +630,46 @@ static void check_pool(struct pool *p)
               kept);
 }
 
+/* Whether a request of session a, interactive or not, should be running on c by the rules. */
+static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
+                     bool interactive)
+{
+    if (c->state != CONN_READY || conn_pending(c) ||
+        c->running >= p->server->sc->limits.max_in_flight_per_connection)
+        return false;
+    switch (p->server->sc->options.sharing) {
+    case CONFIG_SHARING_SHARED:
+        return !p->server_asks || !interactive ||
+               (c->interactive == 0 && c->ghosts_until <= w.env.now);
+    case CONFIG_SHARING_EXCLUSIVE:
+        return !c->lessee || c->lessee == a;
+    case CONFIG_SHARING_SESSION:
+        return c->lessee == a || (!a->home && !c->lessee && !c->used);
+    }
+    return false;
+}
+
+/* Nobody waits beside a connection that could serve him. */
+static void check_nobody_waits_in_vain(const struct pool *p)
+{
+    const struct affinity *a;
+    const struct ticket *t;
+    TAILQ_FOREACH (a, &p->turns, turn) {
+        if (a->home && (a->home->state == CONN_CONNECTING || a->home->state == CONN_HANDSHAKE))
+            continue; /* worth the wait */
+        TAILQ_FOREACH (t, &a->waiting, link)
+            for (unsigned i = 0; i < p->slot_count; i++)
+                CHECK(!has_room(p, &p->slots[i], a, t->interactive), "slot %u has room",
+                      p->slots[i].slot);
+    }
+}
+
 static void check_structure(void)
 {
-    for (struct pool *p = route_at(w.proxy, 0)->server->pools; p; p = p->next)
+    for (struct pool *p = route_at(w.proxy, 0)->server->pools; p; p = p->next) {
         check_pool(p);
+        check_nobody_waits_in_vain(p);
+    }
     struct session *s, *next;
     unsigned principals = 0;
     HASH_ITER (hh, w.proxy->sessions, s, next) {
