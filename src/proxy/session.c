@@ -146,7 +146,7 @@ void session_end(struct session *s)
     if (s->state == SESSION_ENDED)
         return;
     struct proxy *p = s->proxy;
-    log_debug(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle), "session ended");
+    log_info(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle), "session ended");
     s->state = SESSION_ENDED;
     ask_end_of_session(s);
     struct call *c;
