@@ -207,7 +207,9 @@ static bool leave_all(struct session *s, struct slice uri)
 static void unsubscribe(struct call *c, struct slice uri)
 {
     struct sub *sub;
-    bool any = leave_all(c->session, uri);
+    /* One that was sent before, to a server which died without reading it, ended nothing then and
+     * must not end what was made since. */
+    bool any = c->moves > 0 || leave_all(c->session, uri);
     HASH_FIND(hh, mux_of(c->ticket.conn)->subs, uri.p, uri.n, sub);
     if (any || sub)
         call_answer(c, SLICE("{}")); /* the server hears of it once nobody else is subscribed */

@@ -386,6 +386,16 @@ void ticket_init(struct ticket *t, struct affinity *a)
     timer_init(&t->patience, patience_over, t);
 }
 
+/* Requests of one session and kind keep their order, and none comes before its initialize. */
+static bool must_queue(const struct ticket *t)
+{
+    const struct ticket *other;
+    TAILQ_FOREACH (other, &t->affinity->waiting, link)
+        if (other->interactive == t->interactive || other->opening)
+            return true;
+    return false;
+}
+
 void pool_submit(struct ticket *t)
 {
     struct pool *p = t->affinity->pool;
@@ -393,9 +403,7 @@ void pool_submit(struct ticket *t)
         refuse(t, REASON_SHUTTING_DOWN);
         return;
     }
-    /* Requests of a session that may have to run alone keep their order. */
-    bool in_order = t->interactive && !TAILQ_EMPTY(&t->affinity->waiting);
-    struct conn *c = in_order ? NULL : pick(p, t);
+    struct conn *c = must_queue(t) ? NULL : pick(p, t);
     if (c)
         run(t, c);
     else if (p->waiting >= pool_config(p)->limits.queue_length)
@@ -478,11 +486,32 @@ static void pump(void *arg)
     grow(p);
 }
 
+/* Sets the timer to when the first connection is no longer haunted. */
+static void arm_exorcism(struct pool *p)
+{
+    usec_t now = pool_env(p)->now, first = USEC_NEVER;
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        usec_t until = p->slots[i].ghosts_until;
+        if (until > now && until < first)
+            first = until;
+    }
+    if (first == USEC_NEVER)
+        env_timer_clear(pool_env(p), &p->exorcism);
+    else
+        env_timer_set(pool_env(p), &p->exorcism, first);
+}
+
+static void exorcise(void *arg)
+{
+    struct pool *p = arg;
+    arm_exorcism(p);
+    pump(p);
+}
+
 void pool_note_ghosts(struct conn *c)
 {
     struct pool *p = c->pool;
-    if (c->ghosts_until > pool_env(p)->now)
-        env_timer_set(pool_env(p), &p->exorcism, c->ghosts_until);
+    arm_exorcism(p);
     if (p->waiting)
         env_defer(pool_env(p), &p->pump);
 }
@@ -632,7 +661,7 @@ struct pool *pool_get(struct server *s, const char *principal, unsigned features
     p->slots = xcalloc(p->slot_count, sizeof(*p->slots));
     TAILQ_INIT(&p->turns);
     timer_init(&p->shrink, shrink, p);
-    timer_init(&p->exorcism, pump, p);
+    timer_init(&p->exorcism, exorcise, p);
     task_init(&p->pump, pump, p);
     p->idle_since = s->env->now;
     s->user->pool_init(p);

@@ -199,6 +199,36 @@ START_TEST(moved_requests_keep_their_order_before_those_that_waited)
 }
 END_TEST
 
+START_TEST(a_call_runs_alone_as_soon_as_the_first_given_up_call_is_forgotten)
+{
+    static struct client c;
+    begin(",\"server_asks\":\"yes\",\"resilience\":{\"max_connections\":2}");
+    client_ready(&a);
+    client_say(&a, CALL("1"));
+    client_say(&a, CANCEL("1"));
+    pass(5 * USEC_PER_SEC);
+    client_ready(&b);
+    turn();
+    ck_assert_uint_eq(in_state(CONN_READY), 2);
+    client_say(&b, CALL("1"));
+    client_say(&b, CANCEL("1"));
+    client_ready(&c);
+    client_say(&c, CALL("1"));
+    for (unsigned i = 0; i < 2; i++)
+        while (fake_read(fake_at(i)))
+            ;
+    pass(9 * USEC_PER_SEC);
+    ck_assert_ptr_null(fake_read(fake_at(0)));
+    pass(2 * USEC_PER_SEC); /* 16 s after a's, 11 s after b's */
+    answer(fake_at(0));
+    ck_assert_has(client_read(&c), "\"id\":1");
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(nobody_is_let_in_while_mcpool_stops)
 {
     begin(NULL);
@@ -235,6 +265,7 @@ int main(void)
     tcase_add_test(t, a_connection_that_came_too_late_to_be_used_goes_again);
     tcase_add_test(t, who_waits_for_a_home_that_fails_to_start_goes_elsewhere);
     tcase_add_test(t, moved_requests_keep_their_order_before_those_that_waited);
+    tcase_add_test(t, a_call_runs_alone_as_soon_as_the_first_given_up_call_is_forgotten);
     tcase_add_test(t, nobody_is_let_in_while_mcpool_stops);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);

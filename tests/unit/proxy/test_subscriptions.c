@@ -245,6 +245,48 @@ START_TEST(one_that_the_restarted_server_refuses_can_be_made_again)
 }
 END_TEST
 
+START_TEST(a_late_unsubscribe_does_not_end_a_newer_subscription)
+{
+    begin(",\"limits\":{\"max_in_flight_per_connection\":1},\"resilience\":{"
+          "\"max_connections\":2}");
+    client_say(&a, CALL("1"));
+    client_say(&a, REQUEST("2", "unsubscribe")); /* goes to the other connection … */
+    struct fake *f = fake_at(0), *other = fake_at(1);
+    other->stuck_from = 1; /* … and is not read */
+    answer(f, fake_read(f));
+    ck_assert_has(client_read(&a), "\"id\":1");
+    client_say(&a, REQUEST("3", "subscribe"));
+    answer(f, fake_read(f));
+    ck_assert_has(client_read(&a), "\"id\":3");
+    fake_die(other);
+    turn();
+    ck_assert_has(client_read(&a), "\"id\":2,\"result\":{}");
+    ck_assert_ptr_null(fake_read(f));
+    update(f);
+    ck_assert_has(client_read(&a), "f:///x");
+    end();
+}
+END_TEST
+
+START_TEST(a_subscribe_does_not_pass_an_unsubscribe_that_waits)
+{
+    begin(",\"limits\":{\"max_in_flight_per_connection\":1},\"resilience\":{"
+          "\"max_connections\":1}");
+    struct fake *f = fake_at(0);
+    client_say(&a, CALL("1"));
+    client_say(&a, REQUEST("2", "unsubscribe"));
+    uint64_t id;
+    ck_assert(json_u64(json_get(slice_str(fake_read(f)), "id"), &id));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)id);
+    client_say(&a, REQUEST("3", "subscribe")); /* in the same turn */
+    const char *m = fake_read(f);
+    ck_assert_has(m, "unsubscribe");
+    answer(f, m);
+    ck_assert_has(fake_read(f), "resources/subscribe");
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/subscriptions");
@@ -260,6 +302,8 @@ int main(void)
     tcase_add_test(t, a_connection_with_a_subscription_comes_back);
     tcase_add_test(t, a_session_subscribes_once_wherever_its_requests_run);
     tcase_add_test(t, one_that_the_restarted_server_refuses_can_be_made_again);
+    tcase_add_test(t, a_late_unsubscribe_does_not_end_a_newer_subscription);
+    tcase_add_test(t, a_subscribe_does_not_pass_an_unsubscribe_that_waits);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
