@@ -93,15 +93,30 @@ static void edit_for_client(struct rpc_edits *e, const struct call *c, const str
     rpc_edit_cut(e, text->text, m->cache_scope);
 }
 
-static void answer_from_server(struct call *c, struct payload *text, const struct rpc_msg *m)
+static void pass_answer(struct call *c, const struct payload *text, const struct rpc_msg *m)
 {
     struct rpc_edits e = {0};
     edit_for_client(&e, c, text, m);
-    if (m->id.n)
-        call_finish(c, CALL_ANSWERED, text, &e);
-    else /* an error without an id cannot be patched */
+    call_finish(c, CALL_ANSWERED, text, &e);
+}
+
+static void answer_from_server(struct call *c, const struct payload *text, const struct rpc_msg *m)
+{
+    struct buf b = BUF_INIT;
+    struct rpc_msg reworded;
+    if (m->id.n == 0) {
+        /* An error without an id cannot be patched. */
         call_fail(c, MCP_E_INTERNAL, REASON_UPSTREAM_PROTOCOL, "maybe", 0,
                   "The server answered without an id");
+    } else if (downgrade_answer(c->method, c->session->version, text->text, m, &b) &&
+               rpc_parse(buf_peek(&b), c->session->proxy->config->limits.json_depth, &reworded,
+                         NULL) == RPC_OK) {
+        struct payload p = {.text = buf_peek(&b)};
+        pass_answer(c, &p, &reworded);
+    } else {
+        pass_answer(c, text, m);
+    }
+    buf_done(&b);
 }
 
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)

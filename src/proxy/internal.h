@@ -20,8 +20,7 @@ struct mux;
 struct sub;
 struct subscriber;
 
-/* ---- mux: what is in flight on one connection ---------------------------------------------------
- */
+/* ---- mux: what is in flight on one connection ---- */
 
 /* A request under an upstream id, of a client or mcpool's own. Embedded in its owner. Removed from
  * the mux before either function is called. */
@@ -180,8 +179,7 @@ void call_cancel(struct call *c, struct slice reason);
 /* Progress arrived: passes it on and extends the deadline. */
 void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m);
 
-/* ---- coalesced lists
- * --------------------------------------------------------------------------------- */
+/* ---- coalesced lists ---- */
 
 /* Finds out whether c, made of m, may follow another call. */
 void coalesce_init(struct call *c, struct slice params, const struct rpc_msg *m);
@@ -317,8 +315,14 @@ void sub_forget_all(struct mux *m);
 void sub_leave(struct call *c);    /* a waiting subscribe call ends */
 void sub_release(struct sub *sub); /* nobody wants it any more: tells the server, frees it */
 
-/* ---- pins
- * ---------------------------------------------------------------------------------------- */
+/* ---- older clients ---- */
+
+/* Whether the server's answer to `method` must be reworded for a client of that revision; then the
+ * whole message is appended to out, its id unchanged. */
+bool downgrade_answer(enum mcp_method method, enum mcp_version version, struct slice text,
+                      const struct rpc_msg *m, struct buf *out);
+
+/* ---- pins ---- */
 
 /* A first page of tools/list passed: notices when it differs from the one before. */
 void pin_tools(struct conn *c, struct slice result);

@@ -366,7 +366,8 @@ static const char *client_read(struct client *c)
     return c->read_n < c->got_n ? c->got[c->read_n++] : NULL;
 }
 
-static void client_open(struct client *c, const char *principal, const char *capabilities)
+static void client_open_as(struct client *c, const char *principal, const char *capabilities,
+                           const char *version)
 {
     char text[1024];
     memset(c, 0, sizeof(*c));
@@ -378,9 +379,14 @@ static void client_open(struct client *c, const char *principal, const char *cap
     snprintf(
         text, sizeof(text),
         "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
-        "\"2025-06-18\",\"capabilities\":%s,\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}",
-        capabilities ? capabilities : "{}");
+        "\"%s\",\"capabilities\":%s,\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}",
+        version, capabilities ? capabilities : "{}");
     client_say(c, text);
+}
+
+static void client_open(struct client *c, const char *principal, const char *capabilities)
+{
+    client_open_as(c, principal, capabilities, "2025-06-18");
 }
 
 /* Opened and its InitializeResult read. */
