@@ -8,6 +8,8 @@
 
 #include "proxy/internal.h"
 
+#include <limits.h>
+
 #define PLAYERS   5
 #define URIS      4
 #define URI_NEVER 3 /* every server refuses a subscription to this one */
@@ -199,11 +201,22 @@ static void server_reads_request(struct fake *f, struct slice text, const struct
     r->at = f;
 }
 
+/* The number in an id or token that was made here: "q12", with its quotes. */
+static bool tag_number(struct slice raw, char letter, unsigned *ret_n)
+{
+    uint64_t n;
+    if (raw.n < 4 || raw.p[0] != '"' || raw.p[1] != letter || raw.p[raw.n - 1] != '"' ||
+        !json_u64(slice_of(raw.p + 2, raw.n - 3), &n) || n > UINT_MAX)
+        return false;
+    *ret_n = (unsigned)n;
+    return true;
+}
+
 static void server_reads_response(struct fake *f, struct slice text, const struct rpc_msg *m)
 {
     unsigned n;
     struct slice id = rpc_span(text, m->id);
-    if (sscanf(id.p, "\"q%u\"", &n) != 1)
+    if (!tag_number(id, 'q', &n))
         return;
     CHECK(n < k.quest_n, "an answer to a question that was never asked");
     struct quest *q = &k.quests[n];
@@ -230,8 +243,7 @@ static void server_reads_notification(struct fake *f, struct slice text, const s
             if (s->jobs[i].id == id && s->jobs[i].nonce)
                 k.reqs[s->jobs[i].nonce].cancel_seen = true;
     } else if (m->method == MCP_N_PROGRESS) {
-        CHECK(sscanf(rpc_span(text, m->progress_token).p, "\"q%u\"", &n) == 1, "%.*s", (int)text.n,
-              text.p);
+        CHECK(tag_number(rpc_span(text, m->progress_token), 'q', &n), "%.*s", (int)text.n, text.p);
         CHECK(k.quests[n].at == f && !k.quests[n].answered, "progress about question %u", n);
     }
 }
@@ -436,8 +448,7 @@ static void client_got_progress(struct player *p, struct slice text, const struc
 {
     unsigned n;
     double value;
-    CHECK(sscanf(rpc_span(text, m->progress_token).p, "\"t%u\"", &n) == 1, "%.*s", (int)text.n,
-          text.p);
+    CHECK(tag_number(rpc_span(text, m->progress_token), 't', &n), "%.*s", (int)text.n, text.p);
     struct req *r = &k.reqs[n];
     CHECK(is_of(p, n) && r->open && !r->cancelled && r->token, "progress of request %u", n);
     CHECK(json_double(rpc_span(text, m->progress), &value) && value > r->progress, "%.*s",
@@ -473,8 +484,7 @@ static void client_got_notification(struct player *p, enum delivery kind, struct
         k.updated++;
         return;
     case MCP_N_ELICITATION_COMPLETE:
-        CHECK(sscanf(rpc_span(text, m->elicitation_id).p, "\"e%u\"", &n) == 1, "%.*s", (int)text.n,
-              text.p);
+        CHECK(tag_number(rpc_span(text, m->elicitation_id), 'e', &n), "%.*s", (int)text.n, text.p);
         CHECK(k.quests[n].to == p && k.quests[n].life == p->life, "%.*s", (int)text.n, text.p);
         return;
     case MCP_N_TOOLS_LIST_CHANGED:
@@ -530,7 +540,7 @@ static const struct watch watch = {
 static void check_calls_of_conn(const struct conn *c)
 {
     const struct mux *m = mux_of(c);
-    unsigned running = 0, interactive = 0, waiters = 0, linked = 0;
+    unsigned running = 0, interactive = 0, linked = 0;
     struct session *s, *next;
     HASH_ITER (hh, w.proxy->sessions, s, next) {
         struct call *call;
@@ -539,7 +549,6 @@ static void check_calls_of_conn(const struct conn *c)
                 continue;
             running++;
             interactive += call->ticket.interactive;
-            waiters += call->sub != NULL;
             linked += call->up.id != 0;
             CHECK((call->up.id != 0) + (call->sub != NULL) + (call->leader != NULL) == 1,
                   "a call in limbo");
