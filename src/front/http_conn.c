@@ -276,8 +276,9 @@ static void hand_over(struct http_conn *h, struct blob *whole)
         return;
     }
     if (h->use == BODY_OVERSIZE) {
+        size_t n = rpc_id_hunt_get(&h->in->hunt, id, sizeof(id));
         in.oversize = true;
-        in.id = slice_of(id, rpc_id_hunt_get(&h->in->hunt, id, sizeof(id)));
+        in.id = slice_of(id, n);
     } else if (whole) {
         in.payload = (struct payload){.text = without_bom(blob_slice(whole)), .owner = whole};
     }
