@@ -68,6 +68,7 @@ static void player_join(struct player *p)
     if (chance(10))
         return; /* and says nothing more */
     struct req *r = req_new(p, "initialize");
+    r->anonymous = true;
     snprintf(text, sizeof(text),
              "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"initialize\",\"params\":{"
              "\"protocolVersion\":\"%s\",\"capabilities\":%s,\"clientInfo\":{\"name\":\"w\","
@@ -111,6 +112,18 @@ static void client_asks(struct player *p, const char *method)
         say(p, channel, text);
         CHECK(!k.duplicate, "a duplicate was not refused");
     }
+}
+
+/* A list of which the server cannot tell who asks for it. */
+static void client_lists(struct player *p)
+{
+    static const char *const methods[] = {"tools/list", "prompts/list"};
+    char text[200];
+    struct req *r = req_new(p, methods[upto(2)]);
+    r->anonymous = true;
+    snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"%s\"%s}", r->id,
+             r->method, chance(30) ? ",\"params\":{\"cursor\":\"x\"}" : "");
+    say(p, chance(70) ? &p->main : &p->post, text);
 }
 
 static const char *some_method(void)
@@ -209,7 +222,9 @@ static void client_step(void)
         return;
     }
     unsigned die = upto(100);
-    if (die < 60) {
+    if (die < 12) {
+        client_lists(p);
+    } else if (die < 60) {
         client_asks(p, some_method());
     } else if (die < 72) {
         client_cancels(p);
@@ -262,13 +277,14 @@ static struct fake *some_fake(bool talking)
 static size_t write_answer(char *out, size_t cap, const struct job *j)
 {
     bool error = j->refuse || (j->nonce && chance(10));
-    int n = error
-                ? snprintf(out, cap,
-                           "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"error\":{\"code\":-32000,"
-                           "\"message\":\"no\"}}",
-                           (unsigned long long)j->id)
-                : snprintf(out, cap, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"nonce\":%u}}",
-                           (unsigned long long)j->id, j->nonce);
+    int n = error ? snprintf(out, cap,
+                             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"error\":{\"code\":-32000,"
+                             "\"message\":\"no\"}}",
+                             (unsigned long long)j->id)
+                  : snprintf(out, cap,
+                             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"nonce\":%u,"
+                             "\"method\":\"%s\"}}",
+                             (unsigned long long)j->id, j->nonce, j->method);
     return (size_t)n;
 }
 

@@ -27,6 +27,7 @@ struct req {
     const char *method;
     int uri; /* of subscribe and unsubscribe; -1 */
     bool interactive, token;
+    bool anonymous; /* its number does not stand in it */
     bool open;      /* neither answered nor ended in silence */
     bool cancelled; /* the client took it back */
     bool cancel_seen;
@@ -262,6 +263,15 @@ static void server_reads(struct fake *f, const char *line)
         server_reads_response(f, text, &m);
 }
 
+/* Requests of one session and kind go out in the order in which they came. */
+static void check_order(const struct req *r)
+{
+    for (const struct req *o = &k.reqs[1]; o < r && r->sent == 0; o++)
+        CHECK(!o->open || o->sent || o->anonymous || o->uri >= 0 || o->by != r->by ||
+                  o->interactive != r->interactive,
+              "request %u passed request %u", (unsigned)(r - k.reqs), (unsigned)(o - k.reqs));
+}
+
 static void server_got(struct fake *f, uint64_t mark, const char *line)
 {
     struct server_model *s = model_of(f);
@@ -281,6 +291,7 @@ static void server_got(struct fake *f, uint64_t mark, const char *line)
         CHECK(r->open && !r->cancelled, "request %u sent after its end", nonce);
         CHECK(a->pool == conn_of(f)->pool, "request %u sent to another kind of client's server",
               nonce);
+        check_order(r);
         k.moved += r->sent++ > 0;
     }
     if (m.kind == RPC_NOTIFICATION && m.method == MCP_METHOD_OTHER) {
@@ -359,8 +370,9 @@ static bool has_business(const struct player *p, const struct fake *f)
 {
     if (conn_of(f)->lessee)
         return conn_of(f)->lessee == &p->main.session->affinity;
-    for (unsigned i = 1; i <= k.req_n; i++)
-        if (k.reqs[i].open && k.reqs[i].by == p && k.reqs[i].life == p->life && k.reqs[i].at == f)
+    const struct call *c;
+    LIST_FOREACH (c, &p->main.session->calls, link)
+        if (c->ticket.state == TICKET_RUNNING && c->ticket.conn == conn_of(f))
             return true;
     return false;
 }
@@ -391,7 +403,8 @@ static void client_got_answer(struct player *p, struct slice text, const struct 
         CHECK(got == 0 || got == nonce, "request %u got the answer of %u", nonce, got);
         CHECK(got == 0 || r->executed == 1, "an answer out of thin air");
         struct slice method = json_get(result, "method");
-        CHECK(method.n == 0 || json_string_is(method, r->method), "the answer to another request");
+        CHECK(method.n == 0 || json_string_is(method, r->method) || json_string_is(method, "?"),
+              "the answer to another request");
         if (r->uri >= 0 && p->last_sub[r->uri] == nonce)
             p->wants[r->uri] =
                 slice_is(slice_str(r->method), "resources/subscribe") ? SUB_YES : SUB_NO;
