@@ -2,7 +2,9 @@
  * follows one that is on its way on the same connection with the same method and cursor, and gets a
  * copy of its answer. Lists are read only and the server cannot tell the clients of a connection
  * apart, so nobody can see the difference but the server, which is spared a thousand equal
- * questions after each list_changed.
+ * questions after each list_changed. Nobody follows a request that is older than the last thing the
+ * server said: that may have been what the new one was asked for, and the answer under way may not
+ * know of it.
  *
  * The first is the leader and holds the place in the mux; the others hang in its list of followers.
  * When the leader ends early the first follower takes its place, so the server hears of a
@@ -41,11 +43,12 @@ bool coalesce_join(struct call *c)
     struct uplink *u;
     if (!c->can_follow)
         return false;
+    c->heard = m->heard;
     for (size_t pos = 0; (u = mux_next(m, &pos)) != NULL;) {
         if (u->on_answer != call_on_answer)
             continue;
         struct call *other = container_of(u, struct call, up);
-        if (!other->can_follow || other->method != c->method || other->cursor_n != c->cursor_n ||
+        if (!other->can_follow || other->heard != m->heard || other->method != c->method || other->cursor_n != c->cursor_n ||
             memcmp(other->cursor, c->cursor, c->cursor_n) != 0)
             continue;
         c->leader = other;

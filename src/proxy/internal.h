@@ -59,6 +59,7 @@ struct mux {
     struct conn *conn;
     struct uplink **table; /* open addressing by id; NULL = free */
     size_t cap, count;
+    uint64_t heard; /* messages of the server */
     struct ghost ghosts[GHOSTS_MAX];
     unsigned ghost_next;
     usec_t crowd_until;       /* until then there may be more ghosts than there was room for */
@@ -136,6 +137,7 @@ struct call {
     bool can_follow;             /* a list with nothing but perhaps a cursor: see coalesce.c */
     char cursor[128];            /* its raw token */
     size_t cursor_n;             /* 0: the first page */
+    uint64_t heard;              /* mux.heard when it was sent */
     struct call *leader;         /* follows this call's request */
     LIST_HEAD(, call) followers; /* calls that follow this one's */
     LIST_ENTRY(call) follow_link;

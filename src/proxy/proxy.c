@@ -68,6 +68,7 @@ static void on_batch(struct conn *c, struct payload *text)
 
 static void on_message(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {
+    mux_of(c)->heard++;
     if (m->kind == RPC_BATCH && c->card->version == MCP_2025_03_26)
         on_batch(c, text);
     else

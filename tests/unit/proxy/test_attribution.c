@@ -1,5 +1,6 @@
 /* Whose is what a server says, where it is hardest to tell: behind more given-up calls than are
- * remembered one by one, for questions that never reached anybody, and for levels of others. */
+ * remembered one by one, for questions that never reached anybody, for levels of others, and for a
+ * list that may be older than the news it was asked for. */
 #include "world.h"
 
 #define SAMPLING "{\"sampling\":{},\"elicitation\":{\"form\":{},\"url\":{}}}"
@@ -133,6 +134,23 @@ START_TEST(a_session_with_a_connection_of_its_own_has_its_own_level)
 }
 END_TEST
 
+START_TEST(a_list_that_may_be_older_than_the_news_serves_nobody_else)
+{
+    static const char list[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}";
+    begin(NULL);
+    client_ready(&a);
+    client_ready(&b);
+    struct fake *f = fake_at(0);
+    client_say(&a, list);
+    ck_assert_has(fake_read(f), "tools/list");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+    ck_assert_has(client_read(&b), "list_changed");
+    client_say(&b, list);
+    ck_assert_has(fake_read(f), "tools/list");
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/attribution");
@@ -141,6 +159,7 @@ int main(void)
     tcase_add_test(t, what_was_never_asked_is_never_complete);
     tcase_add_test(t, a_level_goes_with_its_session);
     tcase_add_test(t, a_session_with_a_connection_of_its_own_has_its_own_level);
+    tcase_add_test(t, a_list_that_may_be_older_than_the_news_serves_nobody_else);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
