@@ -19,9 +19,9 @@ void levels_apply_conn(struct conn *c)
 {
     struct mux *m = mux_of(c);
     enum mcp_log_level level = level_for(c);
-    if (c->state != CONN_READY || !c->card->logging || level == MCP_LOG_UNSET ||
-        level == m->level || m->level_up.id)
+    if (c->state != CONN_READY || !c->card->logging || level == MCP_LOG_UNSET || level == m->level)
         return;
+    mux_abandon(m, &m->level_up, NULL); /* a server may never answer; the latest counts */
     m->level = level;
     mux_add(m, &m->level_up);
     struct buf b = BUF_INIT;
@@ -34,12 +34,9 @@ void levels_apply_conn(struct conn *c)
     buf_done(&b);
 }
 
-/* mcpool's own setLevel was answered, whatever the answer: what was asked for meanwhile goes out
- * now. */
 static void on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
 {
-    (void)text, (void)m;
-    levels_apply_conn(u->conn);
+    (void)u, (void)text, (void)m; /* nobody to tell */
 }
 
 static void on_lost(struct uplink *u, enum reason why, bool handed_over)

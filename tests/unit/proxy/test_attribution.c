@@ -116,6 +116,20 @@ START_TEST(a_level_goes_with_its_session)
 }
 END_TEST
 
+START_TEST(a_level_that_is_never_answered_can_still_be_changed)
+{
+    begin(NULL);
+    client_ready(&a);
+    client_ready(&b);
+    struct fake *f = fake_at(0);
+    client_say(&a, SET_LEVEL("1", "error"));
+    ck_assert_has(fake_read(f), "\"level\":\"error\"");
+    client_say(&b, SET_LEVEL("1", "debug"));
+    ck_assert_has(fake_read(f), "\"level\":\"debug\"");
+    end();
+}
+END_TEST
+
 START_TEST(a_session_with_a_connection_of_its_own_has_its_own_level)
 {
     begin(",\"sharing\":\"session\"");
@@ -158,6 +172,7 @@ int main(void)
     tcase_add_test(t, more_given_up_calls_than_fit_are_not_forgotten);
     tcase_add_test(t, what_was_never_asked_is_never_complete);
     tcase_add_test(t, a_level_goes_with_its_session);
+    tcase_add_test(t, a_level_that_is_never_answered_can_still_be_changed);
     tcase_add_test(t, a_session_with_a_connection_of_its_own_has_its_own_level);
     tcase_add_test(t, a_list_that_may_be_older_than_the_news_serves_nobody_else);
     tcase_set_timeout(t, 60);
