@@ -74,6 +74,7 @@ help: ## list these targets
 run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
 	@scripts/deps build run
 	@$(SUBMAKE) all
+	@chmod go-w conf/mcpool.json # a checkout under umask 002; the daemon refuses a file that others can write
 	@PATH="$(abspath $(O)):$$PATH" exec $(O)/mcpoold --config conf/mcpool.json
 
 .PHONY: all
