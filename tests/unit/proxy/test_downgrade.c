@@ -58,8 +58,8 @@ END_TEST
 START_TEST(what_needs_no_rewording_is_left_alone)
 {
     static const char *const texts[] = {
-        "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[{\"type\":\"text\",\"text\":"
-        "\"audio\"}]}}",
+        ("{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[{\"type\":\"text\",\"text\":"
+         "\"audio\"}]}}"),
         "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":\"resource_link\"}}",
         "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[1,null,[],\"x\"]}}",
         "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":3}",
