@@ -48,8 +48,8 @@ bool coalesce_join(struct call *c)
         if (u->on_answer != call_on_answer)
             continue;
         struct call *other = container_of(u, struct call, up);
-        if (!other->can_follow || other->heard != m->heard || other->method != c->method || other->cursor_n != c->cursor_n ||
-            memcmp(other->cursor, c->cursor, c->cursor_n) != 0)
+        if (!other->can_follow || other->heard != m->heard || other->method != c->method ||
+            other->cursor_n != c->cursor_n || memcmp(other->cursor, c->cursor, c->cursor_n) != 0)
             continue;
         c->leader = other;
         LIST_INSERT_HEAD(&other->followers, c, follow_link);
