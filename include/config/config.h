@@ -128,8 +128,9 @@ struct config_limits {
     unsigned max_in_flight_per_session;
     unsigned max_in_flight_per_principal;
     unsigned max_in_flight_per_connection; /* per server */
-    unsigned max_classes;                  /* per server */
-    unsigned queue_length;                 /* per server; per pool */
+    unsigned max_asks_per_session;
+    unsigned max_classes;  /* per server */
+    unsigned queue_length; /* per server; per pool */
     /* events kept for replay, notifications, slow readers */
     unsigned event_buffer_events;
     size_t event_buffer_bytes;

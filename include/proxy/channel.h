@@ -23,8 +23,8 @@ struct channel_ops {
      * to any. text and edits are borrowed for the call of this function. 0 when it was taken (or
      * dropped by the rule for DELIVER_DROPPABLE), -EPIPE when the client cannot be reached through
      * this channel any more, -ENOTSUP when this channel cannot carry such a message (a POST whose
-     * client accepts JSON only, and the message is not the answer). Must not free the session or
-     * the call from inside. */
+     * client accepts JSON only, and the message is not the answer). Neither this nor silent_end may
+     * end or free a session or a call: what must end ends later in the turn. */
     int (*send)(struct channel *ch, struct call *call, enum delivery kind,
                 const struct payload *text, const struct rpc_edits *edits);
     /* `call` ended and nothing is to be sent for it (the client cancelled it). HTTP: when no call

@@ -72,6 +72,11 @@ bool conn_handed_over(const struct conn *c, uint64_t mark);
 uint64_t conn_mint_id(struct conn *c);
 size_t conn_pending(const struct conn *c);
 
+/* The server does not read what it is sent: what may be dropped must be, and no further request is
+ * sent there. */
+#define CONN_PENDING_HIGH ((size_t)1024 * 1024)
+bool conn_is_clogged(const struct conn *c);
+
 /* The connection is of no use any more (a garbage handshake, a hang): tears it down; it goes onto
  * the recovery queue. detail: sentence for log and status. */
 void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail);

@@ -153,6 +153,11 @@ static const struct config_row rows[] = {
      .reloadable = true, .per_server = true,
      .help = "Most requests that one connection to a server holds at a time. Further ones go to "
              "another connection or wait."},
+    {LIMIT, AT(config_limits, max_asks_per_session), COUNT("requests", 64, 1, 10000),
+     .reloadable = true,
+     .help = "Most questions of servers (sampling, elicitation, roots) that one session has open. "
+             "Another "
+             "one is refused to the server."},
     {LIMIT, AT(config_limits, max_classes), COUNT("classes", 8, 1, 1000), .reloadable = true,
      .per_server = true,
      .help =

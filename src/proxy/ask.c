@@ -43,6 +43,7 @@ static void ask_free(struct ask *a)
     env_timer_clear(conn_env(a->conn), &a->deadline);
     LIST_REMOVE(a, session_link);
     LIST_REMOVE(a, conn_link);
+    a->session->ask_count--;
     if (a->call)
         a->call->asks--;
     free(a->server_id);
@@ -162,6 +163,7 @@ static struct ask *ask_new(struct session *s, struct conn *c, struct call *call,
     a->id = ++s->next_ask;
     a->server_id = xstrndup(id.p, id.n);
     a->token = token.n ? xstrndup(token.p, token.n) : NULL;
+    s->ask_count++;
     if (call)
         call->asks++;
     LIST_INSERT_HEAD(&s->asks, a, session_link);
@@ -176,11 +178,17 @@ static void put_to_client(struct session *s, struct conn *c, struct call *call,
                           struct payload *text, const struct rpc_msg *m)
 {
     struct slice raw_id = rpc_span(text->text, m->id);
+    if (s->ask_count >= s->proxy->config->limits.max_asks_per_session) {
+        reply_error(c, raw_id, MCP_E_INTERNAL, "The client has too many open questions");
+        return;
+    }
     struct ask *a = ask_new(s, c, call, text->text, m);
     char id[24];
     int n = snprintf(id, sizeof(id), "%llu", (unsigned long long)a->id);
     struct rpc_edits e = {0};
     edit_ids(&e, m, slice_of(id, (size_t)n));
+    if (call)
+        call_extend(call);
     if (!deliver(s, call, text, &e)) {
         ask_free(a);
         reply_error(c, raw_id, MCP_E_METHOD_NOT_FOUND,
@@ -240,6 +248,8 @@ void ask_on_response(struct session *s, struct payload *text, const struct rpc_m
     struct rpc_edits e = {0};
     rpc_edit_add(&e, m->id, slice_str(a->server_id));
     conn_send(a->conn, text, &e);
+    if (a->call)
+        call_extend(a->call); /* the time that its user took is not the server's */
     ask_free(a);
 }
 
@@ -247,7 +257,7 @@ void ask_on_client_progress(struct session *s, struct payload *text, const struc
 {
     struct ask *a =
         m->progress_token.n ? find_ask(s, rpc_span(text->text, m->progress_token)) : NULL;
-    if (!a || !a->token)
+    if (!a || !a->token || conn_is_clogged(a->conn))
         return;
     struct rpc_edits e = {0};
     rpc_edit_add(&e, m->progress_token, slice_str(a->token));

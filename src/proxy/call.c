@@ -235,6 +235,12 @@ static void deadline_passed(void *arg)
     call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
 }
 
+void call_extend(struct call *c)
+{
+    usec_t due_at = call_env(c)->now + budget(c), end = c->started_at + CALL_AGE_MAX;
+    env_timer_set(call_env(c), &c->deadline, due_at < end ? due_at : end);
+}
+
 void call_arm_deadline(struct call *c)
 {
     c->started_at = call_env(c)->now;
@@ -291,9 +297,8 @@ static void delay_progress(struct call *c, const struct payload *text,
 void call_on_progress(struct call *c, const struct payload *text, const struct rpc_msg *m)
 {
     double value;
-    usec_t now = call_env(c)->now, end = c->started_at + CALL_AGE_MAX;
-    usec_t due_at = now + budget(c);
-    env_timer_set(call_env(c), &c->deadline, due_at < end ? due_at : end);
+    usec_t now = call_env(c)->now;
+    call_extend(c);
     if (c->token.n == 0 || !json_double(rpc_span(text->text, m->progress), &value) ||
         (c->progressed && value <= c->progress))
         return;

@@ -162,6 +162,8 @@ void call_refuse(struct ticket *t, enum reason why, usec_t retry_after);
 /* Sends the call's request under its own id on its ticket's connection. */
 void call_send(struct call *c);
 
+/* Something moved: the budget for its answer starts again, within the hour that a call may live. */
+void call_extend(struct call *c);
 /* The server has it now: starts the budget for its answer. */
 void call_arm_deadline(struct call *c);
 
@@ -232,6 +234,7 @@ struct session {
     LIST_HEAD(, call) calls;
     unsigned in_flight;
     LIST_HEAD(, ask) asks;
+    unsigned ask_count;
     uint64_t next_ask;
     LIST_HEAD(, subscriber) subs;
     struct channel *push; /* ref */

@@ -108,12 +108,16 @@ static struct session *attribute(struct conn *c, struct call **ret_call)
     return s && mux_haunted(mux_of(c), &s->affinity) ? NULL : s;
 }
 
-static bool level_permits(const struct session *s, struct slice raw_level)
+/* A session that set no level gets what the server says of its own accord, but not the chatter
+ * below info that another session has asked for. */
+static bool level_permits(const struct conn *c, const struct session *s, struct slice raw_level)
 {
-    if (s->level == MCP_LOG_UNSET || raw_level.n < 2)
-        return true;
-    int level = mcp_log_level_parse(slice_of(raw_level.p + 1, raw_level.n - 2));
-    return level < 0 || level >= (int)s->level;
+    enum mcp_log_level told = mux_of(c)->level, lowest = s->level;
+    if (lowest == MCP_LOG_UNSET)
+        lowest = told < MCP_LOG_INFO ? MCP_LOG_INFO : MCP_LOG_DEBUG;
+    int level =
+        raw_level.n < 2 ? -1 : mcp_log_level_parse(slice_of(raw_level.p + 1, raw_level.n - 2));
+    return level < 0 || level >= (int)lowest;
 }
 
 static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m)
@@ -125,7 +129,7 @@ static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m
                   (int)(text->text.n < 512 ? text->text.n : 512), text->text.p);
         return;
     }
-    if (!level_permits(s, rpc_span(text->text, m->level)))
+    if (!level_permits(c, s, rpc_span(text->text, m->level)))
         return;
     if (call && call->channel->ops->send(call->channel, call, DELIVER_DROPPABLE, text, NULL) == 0)
         return;

@@ -91,7 +91,7 @@ static void forward_if_owned(struct session *s, struct payload *text)
 {
     struct conn *c = s->affinity.home;
     if (session_server(s)->sc->options.sharing == CONFIG_SHARING_SESSION && c &&
-        c->state == CONN_READY && c->lessee == &s->affinity)
+        c->state == CONN_READY && c->lessee == &s->affinity && !conn_is_clogged(c))
         conn_send(c, text, NULL);
 }
 

@@ -99,6 +99,11 @@ size_t conn_pending(const struct conn *c)
     return c->transport ? c->transport->ops->pending(c->transport) : 0;
 }
 
+bool conn_is_clogged(const struct conn *c)
+{
+    return conn_pending(c) > CONN_PENDING_HIGH;
+}
+
 static void send_buf(struct conn *c, struct buf *b)
 {
     struct payload text = {.text = buf_peek(b)};

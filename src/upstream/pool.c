@@ -12,9 +12,6 @@
 
 #include <stdlib.h>
 
-/* A server that has this much unread input gets no further requests until it reads. */
-#define PENDING_HIGH ((size_t)1024 * 1024)
-
 static struct env *pool_env(const struct pool *p)
 {
     return p->server->env;
@@ -35,7 +32,7 @@ static struct balance_rules pool_rules(const struct pool *p)
     return (struct balance_rules){
         .sharing = sharing[pool_config(p)->options.sharing],
         .max_running = pool_config(p)->limits.max_in_flight_per_connection,
-        .max_pending = PENDING_HIGH,
+        .max_pending = CONN_PENDING_HIGH,
         .one_interactive = p->server_asks,
     };
 }

@@ -175,6 +175,7 @@ START_TEST(the_documented_defaults_hold)
     ck_assert_uint_eq(l->max_in_flight_per_principal, 256);
     ck_assert_uint_eq(l->progress_per_second, 20);
     ck_assert_uint_eq(l->max_classes, 8);
+    ck_assert_uint_eq(l->max_asks_per_session, 64);
     ck_assert_uint_eq(l->queue_length, 256);
     ck_assert_uint_eq(l->event_buffer_events, 256);
     ck_assert_uint_eq(l->event_buffer_bytes, 1 << 20);

@@ -260,6 +260,35 @@ START_TEST(a_call_ends_at_its_deadline_and_progress_extends_it)
 }
 END_TEST
 
+START_TEST(the_time_that_the_user_takes_for_an_answer_is_not_the_servers)
+{
+    world_new(NULL,
+              ",\"resilience\":{\"call_timeout\":10},\"limits\":{\"max_asks_per_session\":1}");
+    proxy_start(w.proxy);
+    turn();
+    client_open(&a, "anonymous", "{\"elicitation\":{}}");
+    ck_assert_has(client_read(&a), "\"result\"");
+    client_say(&a, CALL("1"));
+    struct fake *f = w.fakes;
+    ck_assert_has(fake_read(f), "tools/call");
+    pass(6 * USEC_PER_SEC);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"elicitation/"
+                "create\",\"params\":{\"message\":\"?\"}}");
+    ck_assert_has(client_read(&a), "elicitation/create");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"elicitation/"
+                "create\",\"params\":{\"message\":\"?\"}}");
+    ck_assert_has(fake_read(f), "-32603"); /* one is open already */
+    pass(6 * USEC_PER_SEC);
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"action\":\"decline\"}}");
+    ck_assert_has(fake_read(f), "decline");
+    pass(6 * USEC_PER_SEC);
+    ck_assert_ptr_null(client_read(&a));
+    pass(6 * USEC_PER_SEC);
+    ck_assert_has(client_read(&a), "\"reason\":\"timeout\"");
+    end();
+}
+END_TEST
+
 START_TEST(progress_cannot_extend_a_call_beyond_an_hour)
 {
     start(NULL, NULL);
@@ -495,6 +524,7 @@ int main(void)
     tcase_add_test(t, unknown_and_repeated_answers_reach_nobody);
     tcase_add_test(t, many_calls_with_one_that_stays);
     tcase_add_test(t, a_call_ends_at_its_deadline_and_progress_extends_it);
+    tcase_add_test(t, the_time_that_the_user_takes_for_an_answer_is_not_the_servers);
     tcase_add_test(t, progress_cannot_extend_a_call_beyond_an_hour);
     tcase_add_test(t, a_server_that_dies_fails_its_calls_honestly);
     tcase_add_test(t, a_call_is_moved_a_few_times_and_then_fails_as_never_delivered);

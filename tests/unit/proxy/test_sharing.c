@@ -393,6 +393,32 @@ START_TEST(log_messages_reach_the_only_caller_or_nobody)
 }
 END_TEST
 
+START_TEST(a_client_without_a_level_is_spared_the_chatter_that_another_asked_for)
+{
+    begin(NULL);
+    open_ready(&a, NULL);
+    open_ready(&b, NULL);
+    struct fake *f = fake_of(&a);
+    client_say(&a, CALL("1"));
+    fake_read(f);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "message\",\"params\":{\"level\":\"debug\",\"data\":1}}");
+    ck_assert_has(client_read(&a), "debug"); /* the server's own accord */
+    client_say(&b, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/"
+                   "setLevel\",\"params\":{\"level\":\"debug\"}}");
+    ck_assert_has(fake_read(f), "setLevel");
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "message\",\"params\":{\"level\":\"debug\",\"data\":2}}");
+    ck_assert_ptr_null(client_read(&a));
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                "message\",\"params\":{\"level\":\"info\",\"data\":3}}");
+    ck_assert_has(client_read(&a), "info");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
 START_TEST(the_server_gets_the_most_verbose_level_and_each_client_its_own)
 {
     begin(NULL);
@@ -582,6 +608,7 @@ int main(void)
     tcase_add_test(t, a_client_that_cannot_be_asked_costs_the_server_no_wait);
     tcase_add_test(t, a_server_may_take_its_ask_back);
     tcase_add_test(t, log_messages_reach_the_only_caller_or_nobody);
+    tcase_add_test(t, a_client_without_a_level_is_spared_the_chatter_that_another_asked_for);
     tcase_add_test(t, the_server_gets_the_most_verbose_level_and_each_client_its_own);
     tcase_add_test(t, subscriptions_are_counted);
     tcase_add_test(t, a_refused_subscription_is_refused_to_all_who_waited);
