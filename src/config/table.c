@@ -309,8 +309,8 @@ static const struct config_row rows[] = {
     {SERVER, .key = "args", .type = CONFIG_TYPE_STRINGS, .def_text = "none",
      .help = "Its arguments, an array of strings."},
     {SERVER, .key = "env", .type = CONFIG_TYPE_MAP, .def_text = "none",
-     .help = "Variables for its environment, besides PATH HOME LANG TERM USER LOGNAME SHELL and "
-             "TMPDIR, which it gets from the daemon. Nothing else is inherited."},
+     .help = "Variables for its environment, besides PATH HOME LANG LC_ALL LC_CTYPE TERM TZ USER "
+             "LOGNAME SHELL and TMPDIR, which it gets from the daemon. Nothing else is inherited."},
     {SERVER, .key = "cwd", .type = CONFIG_TYPE_STRING, .def_text = "the daemon's",
      .help = "Its working directory. A relative one begins at the directory of the configuration "
              "file."},
