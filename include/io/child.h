@@ -1,7 +1,7 @@
 /* A child process with three pipes: the only place that forks (protocol.md 2.12, security.md
  * S09-S15). No shell; argv as given; environment exactly as given; own session and process group;
- * all signals default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask 022 and
- * the resource limits that the daemon was started with. A child is over only when it was reaped AND
+ * all signals default and unblocked; only descriptors 0, 1, 2; parent-death signal; umask and
+ * resource limits as the daemon was started with. A child is over only when it was reaped AND
  * its stdout and stderr ended (or the group was killed). From the first child_spawn on, this
  * process is a subreaper, and every child of it is reaped here. */
 #ifndef IO_CHILD_H

@@ -43,7 +43,6 @@
 #include <unistd.h>
 
 #define PATH_DEFAULT "/usr/bin:/bin"
-#define CHILD_UMASK  022
 /* Bound for marking descriptors one by one on kernels without close_range. */
 #define FDS_MAX 65536
 
@@ -73,11 +72,14 @@ struct plan {
     pid_t parent;
 };
 
-/* The resource limits that the daemon was started with; it may raise its own. */
+/* The umask and resource limits that the daemon was started with; it may change its own. */
+static mode_t first_umask;
 static struct rlimit first_limits[RLIM_NLIMITS];
 
-__attribute__((constructor)) static void remember_limits(void)
+__attribute__((constructor)) static void remember_start(void)
 {
+    first_umask = umask(0);
+    umask(first_umask);
     for (int i = 0; i < RLIM_NLIMITS; i++)
         (void)getrlimit((__rlimit_resource_t)i, &first_limits[i]);
 }
@@ -245,7 +247,7 @@ static _Noreturn void run_child(const struct plan *plan)
         give_up(plan, STEP_FORK);
     if (getppid() != plan->parent) /* it died before the line above */
         _exit(127);
-    umask(CHILD_UMASK);
+    umask(first_umask);
     for (int i = 0; i < 3; i++)
         if (plan->child_fds[i] < 0 || dup2(plan->child_fds[i], i) < 0)
             give_up(plan, STEP_FORK);

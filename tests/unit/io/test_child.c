@@ -290,7 +290,7 @@ START_TEST(S15_process_state_is_reset)
     sigdelset(&blocked, SIGCHLD);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     signal(SIGUSR1, SIG_IGN);
-    umask(0);
+    mode_t initial = umask(0);
     spawn(&r, argv);
     out = read_all(r.out);
     line = status_line(out, "SigBlk:\t");
@@ -303,7 +303,7 @@ START_TEST(S15_process_state_is_reset)
     ck_assert_str_eq(line, "0000000000000000");
     free(line);
     line = status_line(out, "Umask:\t");
-    snprintf(umask_text, sizeof(umask_text), "%04o", 022);
+    snprintf(umask_text, sizeof(umask_text), "%04o", (unsigned)initial);
     ck_assert_str_eq(line, umask_text);
     free(line);
     free(out);
