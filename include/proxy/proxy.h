@@ -28,13 +28,10 @@ void proxy_start(struct proxy *p);
  * finish until drain_timeout; then everything is closed. done(arg) is called when no call and no
  * child is left. A second call of this function ends the drain at once. */
 void proxy_stop(struct proxy *p, void (*done)(void *), void *arg);
-bool proxy_is_stopping(const struct proxy *p);
 
 /* Everything must be stopped. */
 void proxy_free(struct proxy *p);
 
-struct env *proxy_env(const struct proxy *p);
-const struct config *proxy_config(const struct proxy *p);
 size_t proxy_session_count(const struct proxy *p);
 
 /* An error answer as mcpool gives it (protocol.md 7): appends the whole JSON-RPC message. id: raw

@@ -63,10 +63,6 @@ struct channel *session_push_channel(const struct session *s);
 void session_flush_pending(struct session *s, struct channel *ch);
 bool session_has_pending(const struct session *s);
 
-/* The client's side went away for good (line connection closed): calls are cancelled upstream and
- * nothing is delivered any more, then the session ends. */
-void session_abandon(struct session *s);
-
 /* Calls that are not finished. */
 unsigned session_in_flight(const struct session *s);
 

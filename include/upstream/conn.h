@@ -28,7 +28,7 @@ struct card {
     char *capabilities; /* object; "{}" when absent */
     char *server_info;  /* object or NULL */
     char *instructions; /* string token or NULL */
-    bool logging, subscribe;
+    bool logging;
     bool tools_change, prompts_change, resources_change; /* listChanged was declared */
 };
 struct card *card_ref(struct card *c);

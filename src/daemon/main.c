@@ -1,5 +1,6 @@
 /* mcpoold: options, configuration, wiring, signals. The only place that exits. */
 #include "base/log.h"
+#include "base/version.h"
 #include "config/config.h"
 #include "front/front.h"
 #include "io/child.h"
@@ -19,10 +20,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
-
-#ifndef MCPOOL_VERSION
-#define MCPOOL_VERSION "0.1.0"
-#endif
 
 struct daemon {
     struct loop loop;
@@ -188,31 +185,21 @@ static void on_terminate(void *arg, int signo)
     proxy_stop(d->proxy, proxy_stopped, d);
 }
 
-/* The first TCP address that is listened on; NULL when there is none. */
-static const char *tcp_address(const struct front *f)
-{
-    const char *a;
-    for (size_t i = 0; (a = front_address(f, i)) != NULL; i++)
-        if (strncmp(a, "unix:", 5) != 0)
-            return a;
-    return NULL;
-}
-
 /* What a new user types next: the first endpoint, ready to paste. Not for the journal. */
 static void print_hint(const struct daemon *d)
 {
     const struct route *r = route_at(d->proxy, 0);
-    const char *address = tcp_address(d->front);
-    if (!r || !address || getenv("JOURNAL_STREAM") || getenv("NOTIFY_SOCKET"))
+    const char *url = front_http_url(d->front);
+    if (!r || !url || getenv("JOURNAL_STREAM") || getenv("NOTIFY_SOCKET"))
         return;
     fprintf(stderr,
             "\nTry it from another terminal:\n\n"
-            "  curl -s http://%s/mcp/%s -H 'Content-Type: application/json' \\\n"
+            "  curl -s %s/mcp/%s -H 'Content-Type: application/json' \\\n"
             "    -H 'Accept: application/json, text/event-stream' \\\n"
             "    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
             "\"protocolVersion\":\"%s\",\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\","
             "\"version\":\"1\"}}}'\n\n",
-            address, r->name, mcp_version_name(MCP_LATEST_LEGACY));
+            url, r->name, mcp_version_name(MCP_LATEST_LEGACY));
 }
 
 /* One descriptor per client connection: as many as may be had. Children get the limits of before.

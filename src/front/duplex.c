@@ -50,7 +50,7 @@ void duplex_done(struct duplex *d)
 {
     env_task_clear(d->front->env, &d->end);
     if (d->session)
-        session_abandon(d->session);
+        session_end(d->session);
     d->session = NULL;
 }
 

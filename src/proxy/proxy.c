@@ -246,11 +246,6 @@ void proxy_stop(struct proxy *p, void (*done)(void *), void *arg)
     env_defer(p->env, &p->check_drained);
 }
 
-bool proxy_is_stopping(const struct proxy *p)
-{
-    return p->stopping;
-}
-
 void proxy_free(struct proxy *p)
 {
     for (size_t i = 0; i < p->route_count; i++)
@@ -260,16 +255,6 @@ void proxy_free(struct proxy *p)
     free(p->routes);
     config_unref(p->config);
     free(p);
-}
-
-struct env *proxy_env(const struct proxy *p)
-{
-    return p->env;
-}
-
-const struct config *proxy_config(const struct proxy *p)
-{
-    return p->config;
 }
 
 size_t proxy_session_count(const struct proxy *p)

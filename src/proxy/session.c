@@ -166,11 +166,6 @@ void session_end(struct session *s)
     proxy_note_progress(p);
 }
 
-void session_abandon(struct session *s)
-{
-    session_end(s);
-}
-
 /* ---- messages that belong to no request ---- */
 
 /* Whether a waiting message says what the new one says: only the newest counts. */

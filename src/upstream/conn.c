@@ -14,15 +14,12 @@
  * an older one can be mistaken for news. Every transition passes conn_set_state, which logs it. */
 #include "base/log.h"
 #include "base/util.h"
+#include "base/version.h"
 #include "internal.h"
 #include "policy/backoff.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#ifndef MCPOOL_VERSION
-#define MCPOOL_VERSION "0.1.0"
-#endif
 
 static const char *const state_names[] = {
     [CONN_IDLE] = "idle",   [CONN_CONNECTING] = "connecting", [CONN_HANDSHAKE] = "handshake",
@@ -303,7 +300,6 @@ static struct card *card_new(struct slice text, const struct rpc_msg *m, enum mc
     card->instructions = dup_span(text, m->instructions);
     struct slice caps = slice_str(card->capabilities);
     card->logging = capability(caps, "logging", NULL);
-    card->subscribe = capability(caps, "resources", "subscribe");
     card->tools_change = capability(caps, "tools", "listChanged");
     card->prompts_change = capability(caps, "prompts", "listChanged");
     card->resources_change = capability(caps, "resources", "listChanged");
