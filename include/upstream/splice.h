@@ -7,9 +7,9 @@
 #include "io/stream.h"
 #include "wire/rpc.h"
 
-/* Writes text with edits (NULL = none) applied. Bytes of an owned payload from splice_copy_max on
- * travel by reference. */
-#define SPLICE_COPY_MAX 16384
-void splice_write(struct stream *s, const struct payload *text, const struct rpc_edits *edits);
+/* Writes text with edits (NULL = none) applied. Runs of an owned payload of at least
+ * SPLICE_COPY_MAX bytes travel by reference; returns how many bytes did. */
+#define SPLICE_COPY_MAX ((size_t)16 * 1024)
+size_t splice_write(struct stream *s, const struct payload *text, const struct rpc_edits *edits);
 
 #endif

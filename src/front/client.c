@@ -232,31 +232,13 @@ bool client_is_stuck(const struct client *c)
     return client_heap_pending(c) / 2 > front_limits(c->front)->slow_reader_bytes;
 }
 
-struct write_run {
-    struct client *conn;
-    struct blob *owner;
-    bool mapped;
-};
-
-static void write_run(void *arg, struct slice run, bool by_ref, size_t off)
-{
-    struct write_run *w = arg;
-    struct client *c = w->conn;
-    if (!by_ref) {
-        stream_write(c->stream, run.p, run.n);
-        return;
-    }
-    stream_write_blob(c->stream, w->owner, off, run.n);
-    if (w->mapped && run.n >= MESSAGE_COPY_MAX) {
-        if (c->mapped_end <= stream_sent_total(c->stream))
-            c->mapped_n = 0;
-        c->mapped_n += run.n;
-        c->mapped_end = stream_queued_total(c->stream);
-    }
-}
-
 void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits)
 {
-    struct write_run w = {.conn = c, .owner = p->owner, .mapped = payload_is_mapped(p)};
-    message_walk(p, edits, write_run, &w);
+    size_t referenced = splice_write(c->stream, p, edits);
+    if (!referenced || !payload_is_mapped(p))
+        return;
+    if (c->mapped_end <= stream_sent_total(c->stream))
+        c->mapped_n = 0;
+    c->mapped_n += referenced;
+    c->mapped_end = stream_queued_total(c->stream);
 }

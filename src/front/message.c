@@ -12,28 +12,6 @@ size_t message_len(const struct payload *p, const struct rpc_edits *edits)
     return edits ? rpc_edited_len(p->text.n, edits) : p->text.n;
 }
 
-static void walk_original(const struct payload *p, size_t from, size_t to, message_run fn,
-                          void *arg)
-{
-    if (to <= from)
-        return;
-    size_t base = p->owner ? (size_t)(p->text.p - p->owner->p) : 0;
-    fn(arg, slice_of(p->text.p + from, to - from), p->owner != NULL, base + from);
-}
-
-void message_walk(const struct payload *p, const struct rpc_edits *edits, message_run fn, void *arg)
-{
-    size_t pos = 0;
-    for (unsigned i = 0; edits && i < edits->count; i++) {
-        const struct rpc_edit *e = &edits->edit[i];
-        walk_original(p, pos, e->off, fn, arg);
-        if (e->with.n)
-            fn(arg, e->with, false, 0);
-        pos = e->off + e->n;
-    }
-    walk_original(p, pos, p->text.n, fn, arg);
-}
-
 static void hold_copy(struct message *m, const struct payload *p, const struct rpc_edits *edits)
 {
     static const struct rpc_edits none;

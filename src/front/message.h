@@ -3,10 +3,11 @@
 #define FRONT_MESSAGE_H
 
 #include "base/blob.h"
+#include "upstream/splice.h"
 #include "wire/rpc.h"
 
 /* Edited texts below this size are copied; above it they travel by reference to their blob. */
-#define MESSAGE_COPY_MAX ((size_t)16 * 1024)
+#define MESSAGE_COPY_MAX SPLICE_COPY_MAX
 
 /* Texts that lie in a mapped file hold no heap memory. */
 static inline bool payload_is_mapped(const struct payload *p)
@@ -16,12 +17,6 @@ static inline bool payload_is_mapped(const struct payload *p)
 
 /* edits may be NULL: none. */
 size_t message_len(const struct payload *p, const struct rpc_edits *edits);
-
-/* Walks the edited text as runs of bytes, in order. by_ref tells that the run lies in p->owner at
- * offset `off` of the blob; otherwise `run` is borrowed for the call only. */
-typedef void (*message_run)(void *arg, struct slice run, bool by_ref, size_t off);
-void message_walk(const struct payload *p, const struct rpc_edits *edits, message_run fn,
-                  void *arg);
 
 /* A message that is kept: either a copy of the edited text or a reference with its edits. */
 struct message {
