@@ -78,6 +78,20 @@ enum config_server_asks {
     CONFIG_SERVER_ASKS_YES,
 };
 
+/* What may be sent again after a server died over it: policy/replay.h. */
+enum config_replay {
+    CONFIG_REPLAY_READS,
+    CONFIG_REPLAY_ANNOTATED,
+    CONFIG_REPLAY_OFF,
+};
+
+/* Whether the cap of a server's back-off follows its measured recovery times: policy/adapt.h. */
+enum config_adaptive {
+    CONFIG_ADAPTIVE_OFF,
+    CONFIG_ADAPTIVE_OBSERVE,
+    CONFIG_ADAPTIVE_ON,
+};
+
 /* Client features that are declared to a server (protocol.md 3.2); bits of
  * server_options.client_features. */
 enum config_feature {
@@ -105,6 +119,14 @@ struct config_resilience {
     usec_t queue_timeout;
     usec_t force_recovery_interval;
     usec_t stable_after;
+    usec_t circuit_breaker_window;
+    unsigned circuit_breaker_volume;
+    unsigned circuit_breaker_failure_rate; /* percent; 0 = never */
+    usec_t circuit_breaker_trial_timeout;
+    unsigned circuit_breaker_successes;
+    usec_t circuit_breaker_ramp;
+    enum config_adaptive adaptive_backoff;
+    unsigned replay_budget;
 };
 
 /* Section `limits`, globally; the rows marked so in the table also per server. A struct
@@ -131,6 +153,7 @@ struct config_limits {
     unsigned max_asks_per_session;
     unsigned max_classes;  /* per server */
     unsigned queue_length; /* per server; per pool */
+    size_t queue_bytes;    /* per server; per pool */
     /* events kept for replay, notifications, slow readers */
     unsigned event_buffer_events;
     size_t event_buffer_bytes;
@@ -155,6 +178,8 @@ struct config_limits {
     usec_t idle_shrink;               /* per server; 0 = surplus connections stay */
     /* process */
     usec_t drain_timeout;
+    unsigned start_rate; /* starts per second over all servers; 0 = no limit */
+    unsigned start_burst;
     const char *spool_dir; /* never NULL */
 };
 
@@ -176,6 +201,8 @@ struct server_options {
     enum config_stderr stderr_to;
     unsigned client_features; /* set of enum config_feature */
     enum config_server_asks server_asks;
+    enum config_replay replay;
+    bool wait_for_ready;
     const char *pin_version; /* protocol revision to offer to the server; NULL = the newest */
 };
 

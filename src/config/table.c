@@ -30,6 +30,8 @@ static const char *const sharing_names[] = {"shared", "exclusive", "session", NU
 static const char *const stderr_names[] = {"log", "discard", NULL};
 static const char *const feature_names[] = {"elicitation", "sampling", "roots", NULL};
 static const char *const asks_names[] = {"auto", "yes", NULL};
+static const char *const replay_names[] = {"reads", "annotated", "off", NULL};
+static const char *const adaptive_names[] = {"off", "observe", "on", NULL};
 static const char *const version_names[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25",
                                             NULL};
 
@@ -73,7 +75,7 @@ static const struct config_row rows[] = {
      .help = "Directory for what must outlive a restart, such as the key that authenticates "
              "session ids."},
     {TOP, .key = "admin", .type = CONFIG_TYPE_STRING,
-     .def_text = "`unix:` and `admin.sock` in `runtime_dir`", .inert = true,
+     .def_text = "`unix:` and `admin.sock` in `runtime_dir`",
      .help = "Socket of the admin interface, as `\"unix:/path\"`. It cannot be a TCP port."},
     {TOP, AT(config, log_level), ENUM(level_names, LOG_LEVEL_INFO), .reloadable = true,
      .help = "Events below this level are not logged."},
@@ -168,6 +170,10 @@ static const struct config_row rows[] = {
      .per_server = true,
      .help = "Most requests that wait for a connection of one pool. Another one gets an error at "
              "once; `queue_timeout` bounds the wait."},
+    {LIMIT, AT(config_limits, queue_bytes), SIZE(16 * MiB, KiB, 4 * GiB), .reloadable = true,
+     .per_server = true,
+     .help = "The same in bytes: together, the requests in line of one pool hold no more. A larger "
+             "one waits only when it is alone."},
     /* ---- limits: events, notifications, slow readers ---- */
     {LIMIT, AT(config_limits, event_buffer_events), COUNT("events", 256, 0, 100000),
      .reloadable = true,
@@ -230,6 +236,12 @@ static const struct config_row rows[] = {
      .help = "Connections beyond `min_connections` that were not used for this time are closed."},
     {LIMIT, AT(config_limits, drain_timeout), DURATION(30 * S, 0, H), .reloadable = true,
      .help = "At shutdown, requests in flight have this time to finish."},
+    {LIMIT, AT(config_limits, start_rate), COUNT("starts per second", 10, 1, 100000),
+     .zero = "no limit", .reloadable = true,
+     .help = "Connections to servers, all together, are started no faster than this, so that many "
+             "that failed at once do not come back in one burst."},
+    {LIMIT, AT(config_limits, start_burst), COUNT("starts", 10, 1, 100000), .reloadable = true,
+     .help = "After a quiet time this many may start at the same moment."},
     {LIMIT, AT(config_limits, spool_dir), .type = CONFIG_TYPE_PATH, .def_text = "`state_dir`",
      .help = "Directory for messages beyond `stream_above`. The files have no name and vanish with "
              "the process; a file system in memory defeats the purpose."},
@@ -247,18 +259,16 @@ static const struct config_row rows[] = {
      .help = "A random time up to this is added to each delay, so that many connections do not "
              "come back at the same moment."},
     {RESILIENCE, AT(config_resilience, max_retry_attempts), COUNT("attempts", 10, 1, 1000000),
-     .inert = true,
      .help = "Attempts in a cycle. After the last one the count starts again and the delay stays "
              "at the cap: a connection is never given up."},
     {RESILIENCE, AT(config_resilience, recovery_interval), DURATION(10 * S, 10 * MS, H),
-     .inert = true, .help = "How often the recovery queue is swept for connections that are due."},
+     .help = "How often the recovery queue is swept for connections that are due."},
     {RESILIENCE, AT(config_resilience, health_check_interval), DURATION(30 * S, 10 * MS, D),
-     .inert = true, .help = "How often connections that were idle since the last time are probed."},
+     .help = "How often connections that were silent since the last time are probed."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_threshold), COUNT("failures", 5, 1, 1000000),
-     .inert = true,
      .help = "Consecutive failures that open the circuit breaker: calls are then refused at once."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_timeout), DURATION(60 * S, 10 * MS, D),
-     .inert = true, .help = "How long the breaker stays open before one attempt is let through."},
+     .help = "How long the breaker stays open before one attempt is let through."},
     {RESILIENCE, AT(config_resilience, operation_timeout), DURATION(30 * S, 10 * MS, H),
      .help = "Longest time for connecting, the handshake, a probe or a list."},
     {RESILIENCE, AT(config_resilience, call_timeout), DURATION(300 * S, 10 * MS, H),
@@ -267,11 +277,32 @@ static const struct config_row rows[] = {
     {RESILIENCE, AT(config_resilience, queue_timeout), DURATION(20 * S, 0, H),
      .help = "Longest wait for a connection before a call is refused; such a call has not run."},
     {RESILIENCE, AT(config_resilience, force_recovery_interval), DURATION(300 * S, 10 * MS, D),
-     .inert = true,
      .help = "A breaker open, or a pool empty, for this long is recovered by force."},
     {RESILIENCE, AT(config_resilience, stable_after), DURATION(10 * S, 0, H),
      .help = "A connection that lives this long counts as recovered; one that dies earlier without "
              "a real answer goes on with longer delays."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_window), DURATION(30 * S, 100 * MS, H),
+     .help = "The breaker also opens by rate; this is the span over which the rate is taken."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_volume), COUNT("outcomes", 10, 1, 1000000),
+     .help = "With fewer outcomes than this in the window, the rate says nothing."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_failure_rate), COUNT("percent", 50, 1, 100),
+     .zero = "never", .help = "Share of failures in the window that opens the breaker."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_trial_timeout), DURATION(5 * S, 10 * MS, H),
+     .help = "A half-open trial that says nothing for this time has failed."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_successes), COUNT("trials", 2, 1, 1000),
+     .help = "Successful trials that close a half-open breaker. A completed handshake closes it "
+             "at once."},
+    {RESILIENCE, AT(config_resilience, circuit_breaker_ramp), DURATION(10 * S, 0, H),
+     .help = "After the breaker closed, the number of requests in flight may grow from one to all "
+             "over this time."},
+    {RESILIENCE, AT(config_resilience, adaptive_backoff), ENUM(adaptive_names, CONFIG_ADAPTIVE_ON),
+     .help = "`on`: once a few recoveries were measured, the delay grows no further than they "
+             "usually take, between `backoff_base` and `max_backoff_delay`, so that a server "
+             "which is back within seconds is not asked for only once a minute. `observe`: "
+             "measured and shown, not acted on. `off`: the cap is `max_backoff_delay`."},
+    {RESILIENCE, AT(config_resilience, replay_budget), COUNT("requests", 10, 0, 1000000),
+     .help = "Requests that may have reached a dead server are sent again, where that is safe, "
+             "this often in a row; every ten that succeed give one back."},
 
     /* ---- defaults: also in a server's entry ---- */
     {DEFAULT, AT(server_options, enabled), BOOL(true), .reloadable = true,
@@ -294,6 +325,15 @@ static const struct config_row rows[] = {
      .reloadable = true,
      .help = "`yes`: the server is known to ask clients things in the middle of a call, so each "
              "connection runs one such call at a time. `auto`: found out."},
+    {DEFAULT, AT(server_options, replay), ENUM(replay_names, CONFIG_REPLAY_READS),
+     .reloadable = true,
+     .help = "What is sent once more when a server died over it, so that it may have run already. "
+             "`reads`: what has no side effects by its nature (lists, resources, prompts, "
+             "completions). `annotated`: also calls of tools that say they are read-only or "
+             "idempotent, for servers that you trust with that. `off`: nothing."},
+    {DEFAULT, AT(server_options, wait_for_ready), BOOL(false), .reloadable = true,
+     .help = "While the circuit breaker is open, let calls wait up to `queue_timeout` for the "
+             "server instead of refusing them at once."},
     {DEFAULT, AT(server_options, pin_version), .type = CONFIG_TYPE_CHOICE, .values = version_names,
      .def_text = "the newest", .reloadable = true,
      .help = "Protocol revision to offer to the server, for one that breaks on newer ones."},
