@@ -5,6 +5,8 @@
 #define UPSTREAM_CONN_H
 
 #include "base/env.h"
+#include "policy/health.h"
+#include "policy/recovery.h"
 #include "upstream/transport.h"
 #include "wire/mcp.h"
 
@@ -42,18 +44,27 @@ struct conn {
     enum conn_state state;
     uint32_t epoch; /* raised with each transport */
     struct transport *transport;
-    struct card *card;       /* of the present transport; NULL before the handshake */
-    bool failed;             /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
-    unsigned failures;       /* failed attempts in a row; feeds the back-off */
-    bool answered;           /* the present transport gave at least one real answer */
-    bool fatal;              /* the last failure will not go away by itself soon */
-    usec_t ready_at;         /* when it last became ready */
-    usec_t retry_at;         /* WAITING: when the next attempt is due */
-    usec_t idle_since;       /* READY with nothing running */
-    uint64_t next_id;        /* upstream request ids: 1, 2, 3 …, never reused within an epoch */
-    struct timer timer;      /* handshake budget, retry */
-    unsigned running;        /* tickets on this connection */
-    unsigned interactive;    /* of these, interactive calls */
+    struct card *card;        /* of the present transport; NULL before the handshake */
+    bool failed;              /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
+    struct recovery recovery; /* failed attempts and cycles */
+    bool answered;            /* the present transport gave at least one real answer */
+    usec_t answered_at;       /* when it gave the latest one, the handshake included; 0 = none */
+    usec_t heard_at;          /* when it was last seen to say anything, to the byte */
+    uint64_t heard_bytes;     /* transport's `received` then */
+    struct probe probe;       /* what the monitor thinks of its silence */
+    bool suspect;         /* a ping was not answered: no new requests while another place exists */
+    bool draining;        /* it is stuck: no new requests; replaced when the last has ended */
+    usec_t state_since;   /* when `state` was entered */
+    usec_t lost_at;       /* when the last ready transport was lost; 0 = none was, or it is back */
+    uint32_t trial_epoch; /* breaker epoch under which the present attempt began */
+    bool fatal;           /* the last failure will not go away by itself soon */
+    usec_t ready_at;      /* when it last became ready */
+    usec_t retry_at;      /* WAITING: when the next attempt is due */
+    usec_t idle_since;    /* READY with nothing running */
+    uint64_t next_id;     /* upstream request ids: 1, 2, 3 …, never reused within an epoch */
+    struct timer timer;   /* handshake budget, retry */
+    unsigned running;     /* tickets on this connection */
+    unsigned interactive; /* of these, interactive calls */
     struct affinity *lessee; /* exclusive/session sharing: who has it */
     bool used;               /* session sharing: has served somebody, must not serve another */
     LIST_HEAD(, affinity) homed;
@@ -76,6 +87,20 @@ size_t conn_pending(const struct conn *c);
  * sent there. */
 #define CONN_PENDING_HIGH ((size_t)1024 * 1024)
 bool conn_is_clogged(const struct conn *c);
+
+/* ---- what the proxy tells of the requests that it ran here. breaker_epoch: the server's
+ * breaker.epoch when the request was sent; a late outcome is counted and changes nothing else. */
+
+/* A well-formed answer came, errors included. */
+void conn_note_answer(struct conn *c, uint32_t breaker_epoch);
+/* An answer came that was no JSON-RPC. */
+void conn_note_garbage(struct conn *c, uint32_t breaker_epoch);
+/* A request that was sent at started_at was given up for lack of an answer. A connection that was
+ * silent all the while is stuck: it gets no further requests and is replaced when the last one that
+ * still moves has ended. Call it before ticket_done. */
+void conn_note_given_up(struct conn *c, usec_t started_at, uint32_t breaker_epoch);
+/* The answer to pool_user.probe came, be it an error. */
+void conn_note_probe_answered(struct conn *c, uint32_t breaker_epoch);
 
 /* The connection is of no use any more (a garbage handshake, a hang): tears it down; it goes onto
  * the recovery queue. detail: sentence for log and status. */

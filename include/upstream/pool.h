@@ -44,6 +44,8 @@ struct ticket {
     bool opening; /* an initialize: is refused at once when the server cannot be started at all */
     struct affinity *affinity;
     struct conn *conn; /* RUNNING: where */
+    size_t bytes;      /* of the request, for queue_bytes; set by the owner before pool_submit */
+    usec_t queued_at;  /* when it was submitted */
     TAILQ_ENTRY(ticket) link;
     struct timer patience; /* queue_timeout */
 };
@@ -63,6 +65,8 @@ struct pool_user {
     /* The connection is lost or given up, c->running tickets included: the user ends each of them
      * (ticket_done); conn_handed_over still answers for this epoch. */
     void (*on_down)(struct conn *c, enum reason why);
+    /* Ask the server for a sign of life (ping); conn_note_probe_answered follows, or nothing. */
+    void (*probe)(struct conn *c);
     /* A slot is created / destroyed with its pool: attach and detach conn.user. */
     void (*slot_init)(struct conn *c);
     void (*slot_done)(struct conn *c);
@@ -81,10 +85,12 @@ struct pool {
     struct conn *slots; /* max_connections of them */
     unsigned slot_count;
     struct affinity_turns turns;
-    unsigned waiting;    /* tickets in line */
-    unsigned affinities; /* attached sessions */
-    bool pinned;         /* the server's default pool: stays without sessions */
-    bool server_asks;    /* single channel and the server asks: interactive calls run alone */
+    unsigned waiting;     /* tickets in line */
+    size_t waiting_bytes; /* their requests */
+    usec_t empty_since;   /* since when slots have failed and none is ready; 0 = not so */
+    unsigned affinities;  /* attached sessions */
+    bool pinned;          /* the server's default pool: stays without sessions */
+    bool server_asks;     /* single channel and the server asks: interactive calls run alone */
     bool stopping;
     void *user; /* the proxy's */
     usec_t idle_since;

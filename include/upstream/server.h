@@ -3,6 +3,12 @@
 #define UPSTREAM_SERVER_H
 
 #include "config/config.h"
+#include "metrics/metrics.h"
+#include "policy/adapt.h"
+#include "policy/breaker.h"
+#include "policy/health.h"
+#include "policy/pace.h"
+#include "policy/replay.h"
 #include "upstream/pool.h"
 
 struct server {
@@ -14,8 +20,19 @@ struct server {
     const struct pool_user *user;
     void *user_arg;
     struct pool *pools;
-    struct card *card;    /* of the latest handshake; NULL before the first */
-    uint64_t last_serial; /* of affinities */
+    struct card *card;               /* of the latest handshake; NULL before the first */
+    uint64_t last_serial;            /* of affinities */
+    struct metrics *metrics;         /* owned */
+    struct metrics *process_metrics; /* borrowed; NULL = none */
+    struct pace *pace;               /* shared by all servers, borrowed; NULL = no pacing */
+    struct breaker breaker;
+    struct adapt adapt;
+    struct replay_budget replay_budget;
+    usec_t attempted_at; /* when a failed connection was last tried again; 0 = never */
+    usec_t recovered_at; /* when one last came back; 0 = never */
+    usec_t forced_at;    /* last recovery by force; 0 = never */
+    bool tried;          /* an attempt has come to an end */
+    struct timer sweep, monitor, breaker_timer;
     bool stopping;
     unsigned live;    /* transports not yet closed */
     struct task reap; /* frees pools that have ended */
@@ -26,6 +43,36 @@ struct server {
 struct server *server_new(struct env *env, struct config *config, const struct server_config *sc,
                           const struct transport_ops *transport, void *transport_arg,
                           const struct pool_user *user, void *user_arg);
+
+/* The health as status, metrics and log name it. */
+enum health server_health(const struct server *s);
+
+/* Sums over the pools. */
+struct server_counts {
+    unsigned slots[6]; /* by enum conn_state */
+    unsigned max_size, min_size;
+    unsigned failed;    /* slots on the recovery queue, or attempting or closing after a failure */
+    unsigned available; /* ready, and not given up */
+    unsigned running, waiting;
+    usec_t next_attempt; /* USEC_NEVER: none waits */
+};
+void server_count(const struct server *s, struct server_counts *ret);
+
+/* Recovery by force (resilience.md section 1): every waiting slot's back-off to base and its count
+ * to 0, the breaker ready for a trial, what is opening, closing or suspect torn down, an attempt at
+ * once (RECOVERY_AT_ONCE per pool at a time). Connections that are well are left alone. */
+enum recover_by { RECOVER_BY_WATCHDOG, RECOVER_BY_OPERATOR };
+struct recover_result {
+    unsigned reset;             /* slots whose back-off was put back */
+    unsigned torn_down;         /* transports that were closed */
+    unsigned started;           /* attempts begun now */
+    unsigned ready;             /* connections that are well and were left alone */
+    enum breaker_state breaker; /* before */
+};
+void server_recover(struct server *s, enum recover_by by, struct recover_result *ret);
+
+/* The cap of the back-off that is in force, and the one that the measured recoveries suggest. */
+usec_t server_backoff_cap(const struct server *s, usec_t *ret_suggested);
 
 /* Starts the default pool (anonymous principal, no client features). */
 void server_start(struct server *s);

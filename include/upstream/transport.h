@@ -47,6 +47,8 @@ struct transport_ops {
     bool (*handed_over)(const struct transport *t, uint64_t mark);
     /* Bytes queued and not yet given to the kernel. */
     size_t (*pending)(const struct transport *t);
+    /* Bytes that ever came from the server on this transport: tells a slow answer from silence. */
+    uint64_t (*received)(const struct transport *t);
     /* Closes in good order (stdio: close stdin, wait, TERM, KILL) or at once. on_closed follows.
      * Idempotent; a later call with now = true hurries. */
     void (*close)(struct transport *t, bool now);
