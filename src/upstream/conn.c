@@ -125,9 +125,10 @@ void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail)
     note_error(c, detail);
     c->failed = true;
     c->fatal = fatal;
-    c->failures = was_ready ? backoff_after_loss(c->failures, conn_env(c)->now - c->ready_at,
-                                                 r->stable_after, c->answered)
-                            : c->failures + (c->failures < UINT32_MAX);
+    c->recovery.failures =
+        was_ready ? backoff_after_loss(c->recovery.failures, conn_env(c)->now - c->ready_at,
+                                       r->stable_after, c->answered)
+                  : c->recovery.failures + (c->recovery.failures < UINT32_MAX);
     log_event(
         LOG_LEVEL_WARNING,
         LOG_CTX(.server = conn_config(c)->name, .slot = (int)c->slot, .reason = reason_name(why)),
@@ -160,7 +161,7 @@ void conn_retire(struct conn *c, bool now)
     c->failed = false;
     conn_set_state(c, CONN_CLOSING, "no longer wanted");
     if (was_ready) {
-        c->failures = 0;
+        c->recovery.failures = 0;
         pool_on_conn_lost(c, REASON_SHUTTING_DOWN);
     }
     c->transport->ops->close(c->transport, now);
@@ -199,7 +200,7 @@ static void wait_for_retry(struct conn *c)
     uint64_t random;
     env_random_bytes(env, &random, sizeof(random));
     /* What will not go away by itself is tried at the longest distance, but it is tried. */
-    usec_t delay = backoff_delay(&p, c->fatal ? UINT32_MAX : c->failures, random);
+    usec_t delay = backoff_delay(&p, c->fatal ? UINT32_MAX : c->recovery.failures, random);
     char why[64];
     snprintf(why, sizeof(why), "next attempt in %.1f s", (double)delay / (double)USEC_PER_SEC);
     conn_set_state(c, CONN_WAITING, why);
@@ -412,7 +413,7 @@ void conn_open(struct conn *c)
     c->epoch++;
     c->next_id = 1;
     c->failed = c->used = false;
-    conn_set_state(c, CONN_CONNECTING, c->failures ? "attempt after a failure" : "wanted");
+    conn_set_state(c, CONN_CONNECTING, c->recovery.failures ? "attempt after a failure" : "wanted");
     env_timer_set(s->env, &c->timer, s->env->now + s->sc->resilience.operation_timeout);
     s->live++;
     c->transport = s->transport->open(s->transport_arg, s->sc, s->config, c->slot, &events, c);

@@ -276,7 +276,7 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     if (r.sharing == BALANCE_SESSION && a->home)
         return NULL; /* one connection for the session's life */
     /* A fresh home is worth the short wait; one that comes back from a failure is not. */
-    if (a->home && conn_is_starting(a->home) && a->home->failures == 0)
+    if (a->home && conn_is_starting(a->home) && a->home->recovery.failures == 0)
         return NULL;
     struct conn *best = NULL;
     struct balance_conn best_view;
