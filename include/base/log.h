@@ -28,7 +28,12 @@ struct log_ctx {
     const char *session; /* a short, non-secret handle, never the session id itself */
     const char *reason;  /* reason code of upstream/proxy, see wire/mcp.h */
     int slot;
+    const char *message_id; /* one of LOG_ID_* */
 };
+
+/* What kind of event it is, for journalctl MESSAGE_ID=: never changed, never reused. */
+#define LOG_ID_RECOVERY_AUDIT                                                                      \
+    "faefd3863f4c4b1db9d18c5932078aca" /* a slot without a way back was found */
 
 #define LOG_CTX(...) (&(const struct log_ctx){.slot = -1, __VA_ARGS__})
 

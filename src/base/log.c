@@ -204,7 +204,7 @@ to_stderr(enum log_level level, const struct log_ctx *ctx, const char *fmt, va_l
     } while (written < 0 && errno == EINTR);
 }
 
-#define JOURNAL_FIELDS 6
+#define JOURNAL_FIELDS 7
 
 /* Adds "NAME=value" to the fields, built in *l. */
 static void add_field(struct iovec *iov, int *n, struct line *l, const char *name,
@@ -223,7 +223,7 @@ __attribute__((format(printf, 3, 0))) static void
 to_journal(enum log_level level, const struct log_ctx *ctx, const char *fmt, va_list ap)
 {
     struct line message = {.limit = sizeof(message.text) - sizeof(cut_mark)};
-    struct line server = {.n = 0}, session = {.n = 0}, reason = {.n = 0};
+    struct line server = {.n = 0}, session = {.n = 0}, reason = {.n = 0}, id = {.n = 0};
     char slot[sizeof("SLOT=") + 3 * sizeof(int)];
     struct iovec iov[JOURNAL_FIELDS];
     int n = 0;
@@ -238,6 +238,7 @@ to_journal(enum log_level level, const struct log_ctx *ctx, const char *fmt, va_
         add_field(iov, &n, &server, "SERVER=", ctx->server);
         add_field(iov, &n, &session, "SESSION=", ctx->session);
         add_field(iov, &n, &reason, "REASON=", ctx->reason);
+        add_field(iov, &n, &id, "MESSAGE_ID=", ctx->message_id);
         if (ctx->slot >= 0) {
             int len = snprintf(slot, sizeof(slot), "SLOT=%d", ctx->slot);
 

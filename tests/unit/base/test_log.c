@@ -211,6 +211,9 @@ START_TEST(journal_gets_fields)
     log_debug(NULL, "filtered");
     log_error(NULL, "plain");
     ck_assert_str_eq(journal, "MESSAGE=plain\nPRIORITY=3\n");
+    log_critical(LOG_CTX(.message_id = LOG_ID_RECOVERY_AUDIT), "odd");
+    ck_assert_str_eq(journal,
+                     "MESSAGE=odd\nPRIORITY=2\nMESSAGE_ID=faefd3863f4c4b1db9d18c5932078aca\n");
 }
 END_TEST
 
