@@ -1,148 +1,272 @@
 /* Counters, gauges and histograms, all declared in one table (METRICS below): names, help, labels,
- * /metrics, and the tests that compare them with the status read those rows and nothing else.
+ * cells, enums, /metrics, and the tests that compare them with the status read those rows and
+ * nothing else.
  *
  * A family has one cell per value of its label, or a single one. Each server has a set of the
  * families of scope SERVER, the process one of scope PROCESS. Adding to a cell is one addition at a
- * constant offset, so it may stand on the hot path. */
+ * constant offset, so it may stand on the hot path: where the family is a constant, the compiler
+ * sees through the functions below. */
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
 
 #include "base/buf.h"
 #include "base/time.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Values of labels, in the order of their enum. */
-enum metric_outcome { /* how a call ended */
-                      METRIC_OUTCOME_RESULT,
-                      METRIC_OUTCOME_ERROR,     /* the server's own error */
-                      METRIC_OUTCOME_FAILED,    /* mcpool's error */
-                      METRIC_OUTCOME_CANCELLED, /* by the client */
-};
-enum metric_attempt { METRIC_ATTEMPT_SUCCESS, METRIC_ATTEMPT_FAILURE };
-enum metric_breaker { METRIC_BREAKER_CLOSED, METRIC_BREAKER_OPEN, METRIC_BREAKER_HALF_OPEN };
-enum metric_slot {
-    METRIC_SLOT_IDLE,
-    METRIC_SLOT_CONNECTING,
-    METRIC_SLOT_HANDSHAKE,
-    METRIC_SLOT_READY,
-    METRIC_SLOT_CLOSING,
-    METRIC_SLOT_WAITING,
-};
+/* Values of labels: V(constant that names the cell, text). Their enums follow from these lists. */
+#define METRIC_OUTCOMES(V) /* how a call ended */                                                  \
+    V(METRIC_OUTCOME_RESULT, "result")                                                             \
+    V(METRIC_OUTCOME_ERROR, "error")         /* the server's own error */                          \
+    V(METRIC_OUTCOME_FAILED, "failed")       /* mcpool's error */                                  \
+    V(METRIC_OUTCOME_CANCELLED, "cancelled") /* by the client */
 
-/* X(id, kind, scope, name, unit, label key or NULL, list of label values, help). Counters get
- * "_total", durations are observed in microseconds and shown in seconds. The names are an
- * interface: they are never changed or reused. */
+#define METRIC_ATTEMPTS(V) /* of recovery */                                                       \
+    V(METRIC_ATTEMPT_SUCCESS, "success")                                                           \
+    V(METRIC_ATTEMPT_FAILURE, "failure")
+
+#define METRIC_FORCES(V) /* who forced a recovery */                                               \
+    V(METRIC_FORCE_WATCHDOG, "watchdog")                                                           \
+    V(METRIC_FORCE_OPERATOR, "operator")
+
+#define METRIC_PROBE_ENDS(V)                                                                       \
+    V(METRIC_PROBE_ANSWERED, "answered")                                                           \
+    V(METRIC_PROBE_MISSED, "missed") /* no answer in time */                                       \
+    V(METRIC_PROBE_LOST, "lost")     /* the connection ended first */
+
+/* Equal to, and in the order of, the states and reasons of rooms that this one cannot see (conn.h,
+ * breaker.h, health.h, mcp.h), whose constants may therefore stand for the cell; a unit test
+ * compares. */
+#define METRIC_SLOT_STATES(V)                                                                      \
+    V(METRIC_SLOT_IDLE, "idle")                                                                    \
+    V(METRIC_SLOT_CONNECTING, "connecting")                                                        \
+    V(METRIC_SLOT_HANDSHAKE, "handshake")                                                          \
+    V(METRIC_SLOT_READY, "ready")                                                                  \
+    V(METRIC_SLOT_CLOSING, "closing")                                                              \
+    V(METRIC_SLOT_WAITING, "waiting")
+
+#define METRIC_BREAKERS(V)                                                                         \
+    V(METRIC_BREAKER_CLOSED, "closed")                                                             \
+    V(METRIC_BREAKER_OPEN, "open")                                                                 \
+    V(METRIC_BREAKER_HALF_OPEN, "half_open")
+
+#define METRIC_HEALTHS(V)                                                                          \
+    V(METRIC_HEALTH_UNKNOWN, "unknown")                                                            \
+    V(METRIC_HEALTH_HEALTHY, "healthy")                                                            \
+    V(METRIC_HEALTH_DEGRADED, "degraded")                                                          \
+    V(METRIC_HEALTH_UNHEALTHY, "unhealthy")
+
+#define METRIC_REASONS(V)                                                                          \
+    V(REASON_NONE, "none")                                                                         \
+    V(REASON_BAD_REQUEST, "bad_request")                                                           \
+    V(REASON_BATCH, "batch")                                                                       \
+    V(REASON_TOO_LARGE, "too_large")                                                               \
+    V(REASON_ORIGIN, "origin")                                                                     \
+    V(REASON_SESSION_REQUIRED, "session_required")                                                 \
+    V(REASON_SESSION_NOT_FOUND, "session_not_found")                                               \
+    V(REASON_UPSTREAM_UNAVAILABLE, "upstream_unavailable")                                         \
+    V(REASON_BREAKER_OPEN, "breaker_open")                                                         \
+    V(REASON_OVERLOADED, "overloaded")                                                             \
+    V(REASON_RATE_LIMITED, "rate_limited")                                                         \
+    V(REASON_TIMEOUT, "timeout")                                                                   \
+    V(REASON_UPSTREAM_LOST, "upstream_lost")                                                       \
+    V(REASON_UPSTREAM_AUTH, "upstream_auth")                                                       \
+    V(REASON_UPSTREAM_PROTOCOL, "upstream_protocol")                                               \
+    V(REASON_RESPONSE_TOO_LARGE, "response_too_large")                                             \
+    V(REASON_SHUTTING_DOWN, "shutting_down")                                                       \
+    V(REASON_RESUME_LOST, "resume_lost")                                                           \
+    V(REASON_VERSION, "version")
+
+#define METRIC_NO_LABEL(V) V(METRIC_NO_VALUE, "") /* one cell */
+
+/* X(id, kind, scope, name, unit, label key or NULL, list of the label's values, help). The name is
+ * that of the family, with the unit as its end as OpenMetrics wants it; "_total", "_bucket" and the
+ * like come with the samples. What has the unit seconds is counted in microseconds and shown in
+ * seconds. The names are an interface: they are never changed or reused. */
 #define METRICS(X)                                                                                 \
-    X(CALLS, COUNTER, SERVER, "mcpool_calls", "", "outcome", "result error failed cancelled",      \
+    X(CALLS, COUNTER, SERVER, "mcpool_calls", "", "outcome", METRIC_OUTCOMES,                      \
       "Requests of clients that came to their end.")                                               \
     X(CALL_FAILURES, COUNTER, SERVER, "mcpool_call_failures", "", "reason", METRIC_REASONS,        \
       "Requests that ended with an error of mcpool itself.")                                       \
-    X(CALL_DURATION, HISTOGRAM, SERVER, "mcpool_call_duration", "seconds", "outcome",              \
-      "result error failed cancelled", "Time from sending a request to its end.")                  \
-    X(QUEUE_WAIT, HISTOGRAM, SERVER, "mcpool_queue_wait", "seconds", NULL, "",                     \
-      "Time that requests waited for a connection.")                                               \
-    X(CALLS_RUNNING, GAUGE, SERVER, "mcpool_calls_running", "", NULL, "",                          \
+    X(CALL_DURATION, HISTOGRAM, SERVER, "mcpool_call_duration_seconds", "seconds", "outcome",      \
+      METRIC_OUTCOMES, "Time from sending a request to its end.")                                  \
+    X(QUEUE_WAIT, HISTOGRAM, SERVER, "mcpool_queue_wait_seconds", "seconds", NULL,                 \
+      METRIC_NO_LABEL, "Time that requests waited for a connection.")                              \
+    X(CALLS_RUNNING, GAUGE, SERVER, "mcpool_calls_running", "", NULL, METRIC_NO_LABEL,             \
       "Requests at the server.")                                                                   \
-    X(CALLS_WAITING, GAUGE, SERVER, "mcpool_calls_waiting", "", NULL, "",                          \
+    X(CALLS_WAITING, GAUGE, SERVER, "mcpool_calls_waiting", "", NULL, METRIC_NO_LABEL,             \
       "Requests that wait for a connection.")                                                      \
-    X(CALLS_MOVED, COUNTER, SERVER, "mcpool_calls_moved", "", NULL, "",                            \
+    X(CALLS_MOVED, COUNTER, SERVER, "mcpool_calls_moved", "", NULL, METRIC_NO_LABEL,               \
       "Requests that a dead server had not read and that went on to another connection.")          \
-    X(CALLS_REPLAYED, COUNTER, SERVER, "mcpool_calls_replayed", "", NULL, "",                      \
+    X(CALLS_REPLAYED, COUNTER, SERVER, "mcpool_calls_replayed", "", NULL, METRIC_NO_LABEL,         \
       "Requests without side effects that were sent again after a server died over them.")         \
-    X(REPLAYS_DENIED, COUNTER, SERVER, "mcpool_replays_denied", "", NULL, "",                      \
+    X(REPLAYS_DENIED, COUNTER, SERVER, "mcpool_replays_denied", "", NULL, METRIC_NO_LABEL,         \
       "Requests that might have been sent again, but the replay budget was used up.")              \
-    X(SLOTS, GAUGE, SERVER, "mcpool_pool_slots", "", "state",                                      \
-      "idle connecting handshake ready closing waiting", "Connections by state.")                  \
-    X(CONNECTIONS_CREATED, COUNTER, SERVER, "mcpool_connections_created", "", NULL, "",            \
-      "Connections that completed their handshake.")                                               \
-    X(CONNECTIONS_DESTROYED, COUNTER, SERVER, "mcpool_connections_destroyed", "", NULL, "",        \
-      "Connections that were ready and ended, for whatever reason.")                               \
+    X(SLOTS, GAUGE, SERVER, "mcpool_pool_slots", "", "state", METRIC_SLOT_STATES,                  \
+      "Connections by state.")                                                                     \
+    X(CONNECTIONS_CREATED, COUNTER, SERVER, "mcpool_connections_created", "", NULL,                \
+      METRIC_NO_LABEL, "Connections that completed their handshake.")                              \
+    X(CONNECTIONS_DESTROYED, COUNTER, SERVER, "mcpool_connections_destroyed", "", NULL,            \
+      METRIC_NO_LABEL, "Connections that were ready and ended, for whatever reason.")              \
     X(CONNECTIONS_LOST, COUNTER, SERVER, "mcpool_connections_lost", "", "reason", METRIC_REASONS,  \
       "Connections that were ready and failed.")                                                   \
     X(RECOVERY_ATTEMPTS, COUNTER, SERVER, "mcpool_recovery_attempts", "", "outcome",               \
-      "success failure", "Attempts to bring back a failed connection.")                            \
-    X(RECOVERY_CYCLES, COUNTER, SERVER, "mcpool_recovery_cycles", "", NULL, "",                    \
+      METRIC_ATTEMPTS, "Attempts to bring back a failed connection.")                              \
+    X(RECOVERY_CYCLES, COUNTER, SERVER, "mcpool_recovery_cycles", "", NULL, METRIC_NO_LABEL,       \
       "Cycles of max_retry_attempts attempts that ended without success.")                         \
-    X(RECOVERY_TIME, HISTOGRAM, SERVER, "mcpool_recovery_time", "seconds", NULL, "",               \
-      "Time from the loss of a connection to its next completed handshake.")                       \
-    X(FORCED_RECOVERIES, COUNTER, SERVER, "mcpool_forced_recoveries", "", "by",                    \
-      "watchdog operator", "Recoveries by force.")                                                 \
-    X(AUDIT_REPAIRS, COUNTER, SERVER, "mcpool_recovery_audit_repairs", "", NULL, "",               \
+    X(RECOVERY_TIME, HISTOGRAM, SERVER, "mcpool_recovery_time_seconds", "seconds", NULL,           \
+      METRIC_NO_LABEL, "Time from the loss of a connection to its next completed handshake.")      \
+    X(FORCED_RECOVERIES, COUNTER, SERVER, "mcpool_forced_recoveries", "", "by", METRIC_FORCES,     \
+      "Recoveries by force.")                                                                      \
+    X(AUDIT_REPAIRS, COUNTER, SERVER, "mcpool_recovery_audit_repairs", "", NULL, METRIC_NO_LABEL,  \
       "Slots that the sweep found without a way back, and repaired. Anything but 0 is a defect.")  \
-    X(BREAKER_STATE, GAUGE, SERVER, "mcpool_breaker_state", "", "state", "closed open half_open",  \
+    X(BREAKER_STATE, GAUGE, SERVER, "mcpool_breaker_state", "", "state", METRIC_BREAKERS,          \
       "1 for the state that the circuit breaker is in.")                                           \
     X(BREAKER_TRANSITIONS, COUNTER, SERVER, "mcpool_breaker_transitions", "", "to",                \
-      "closed open half_open", "Transitions of the circuit breaker.")                              \
-    X(BREAKER_STALE, COUNTER, SERVER, "mcpool_breaker_stale_outcomes", "", NULL, "",               \
+      METRIC_BREAKERS, "Transitions of the circuit breaker.")                                      \
+    X(BREAKER_STALE, COUNTER, SERVER, "mcpool_breaker_stale_outcomes", "", NULL, METRIC_NO_LABEL,  \
       "Outcomes that came too late to count for the circuit breaker.")                             \
-    X(PROBES, COUNTER, SERVER, "mcpool_probes", "", "outcome", "answered missed lost",             \
+    X(PROBES, COUNTER, SERVER, "mcpool_probes", "", "outcome", METRIC_PROBE_ENDS,                  \
       "Pings of silent connections.")                                                              \
-    X(CONNECTIONS_DRAINED, COUNTER, SERVER, "mcpool_connections_drained", "", NULL, "",            \
-      "Connections that stopped answering and were emptied and replaced.")                         \
-    X(LATE_ANSWERS, COUNTER, SERVER, "mcpool_late_answers", "", NULL, "",                          \
+    X(CONNECTIONS_DRAINED, COUNTER, SERVER, "mcpool_connections_drained", "", NULL,                \
+      METRIC_NO_LABEL, "Connections that stopped answering and were emptied and replaced.")        \
+    X(LATE_ANSWERS, COUNTER, SERVER, "mcpool_late_answers", "", NULL, METRIC_NO_LABEL,             \
       "Answers of the server that nobody waited for any more.")                                    \
-    X(AMBIGUOUS_ASKS, COUNTER, SERVER, "mcpool_ambiguous_asks", "", NULL, "",                      \
+    X(AMBIGUOUS_ASKS, COUNTER, SERVER, "mcpool_ambiguous_asks", "", NULL, METRIC_NO_LABEL,         \
       "Questions of the server that were refused because it was not certain whom they were for.")  \
-    X(LISTS_CHANGED, COUNTER, SERVER, "mcpool_lists_changed_over_restart", "", NULL, "",           \
-      "Lists that were different after the server came back.")                                     \
-    X(HEALTH, GAUGE, SERVER, "mcpool_server_health", "", "state",                                  \
-      "unknown healthy degraded unhealthy", "1 for the health that the server is in.")             \
-    X(SESSIONS, GAUGE, PROCESS, "mcpool_sessions", "", NULL, "", "Client sessions.")               \
-    X(SESSIONS_OPENED, COUNTER, PROCESS, "mcpool_sessions_opened", "", NULL, "",                   \
+    X(LISTS_CHANGED, COUNTER, SERVER, "mcpool_lists_changed_over_restart", "", NULL,               \
+      METRIC_NO_LABEL, "Lists that were different after the server came back.")                    \
+    X(HEALTH, GAUGE, SERVER, "mcpool_server_health", "", "state", METRIC_HEALTHS,                  \
+      "1 for the health that the server is in.")                                                   \
+    X(SESSIONS, GAUGE, PROCESS, "mcpool_sessions", "", NULL, METRIC_NO_LABEL, "Client sessions.")  \
+    X(SESSIONS_OPENED, COUNTER, PROCESS, "mcpool_sessions_opened", "", NULL, METRIC_NO_LABEL,      \
       "Client sessions that were initialized.")                                                    \
-    X(SESSIONS_REVIVED, COUNTER, PROCESS, "mcpool_sessions_revived", "", NULL, "",                 \
+    X(SESSIONS_REVIVED, COUNTER, PROCESS, "mcpool_sessions_revived", "", NULL, METRIC_NO_LABEL,    \
       "Client sessions that were recognised after a restart of mcpool.")                           \
-    X(MESSAGES_DROPPED, COUNTER, PROCESS, "mcpool_messages_dropped", "", NULL, "",                 \
+    X(MESSAGES_DROPPED, COUNTER, PROCESS, "mcpool_messages_dropped", "", NULL, METRIC_NO_LABEL,    \
       "Notifications that found no way to their client and no room to wait.")                      \
-    X(STARTS_DELAYED, COUNTER, PROCESS, "mcpool_starts_delayed", "", NULL, "",                     \
+    X(STARTS_DELAYED, COUNTER, PROCESS, "mcpool_starts_delayed", "", NULL, METRIC_NO_LABEL,        \
       "Connection attempts that waited because too many servers were being started at once.")      \
-    X(START_TIME, GAUGE, PROCESS, "mcpool_start_time", "seconds", NULL, "",                        \
+    X(START_TIME, GAUGE, PROCESS, "mcpool_start_time_seconds", "seconds", NULL, METRIC_NO_LABEL,   \
       "When the process started, in Unix time.")
 
-/* The names of enum reason (wire/mcp.h), which this room cannot see; a unit test compares. */
-#define METRIC_REASONS                                                                             \
-    "none bad_request batch too_large origin session_required session_not_found "                  \
-    "upstream_unavailable breaker_open overloaded rate_limited timeout upstream_lost "             \
-    "upstream_auth upstream_protocol response_too_large shutting_down resume_lost version"
+#define METRIC_CONSTANT(id, text) id,
+enum metric_outcome { METRIC_OUTCOMES(METRIC_CONSTANT) };
+enum metric_attempt { METRIC_ATTEMPTS(METRIC_CONSTANT) };
+enum metric_force { METRIC_FORCES(METRIC_CONSTANT) };
+enum metric_probe { METRIC_PROBE_ENDS(METRIC_CONSTANT) };
+enum metric_slot { METRIC_SLOT_STATES(METRIC_CONSTANT) };
+enum metric_breaker { METRIC_BREAKERS(METRIC_CONSTANT) };
+enum metric_health { METRIC_HEALTHS(METRIC_CONSTANT) };
+enum metric_no_value { METRIC_NO_LABEL(METRIC_CONSTANT) };
+#undef METRIC_CONSTANT
 
 enum metric {
-#define METRICS_ID(id, ...) METRIC_##id,
-    METRICS(METRICS_ID)
-#undef METRICS_ID
+#define METRIC_ID(id, ...) METRIC_##id,
+    METRICS(METRIC_ID)
+#undef METRIC_ID
         METRIC_COUNT
 };
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 enum metric_scope { METRIC_SERVER, METRIC_PROCESS };
 
-struct metrics; /* one set: the cells of one server, or of the process */
+/* Upper bounds of the buckets of every histogram, included; a last bucket holds what is above. */
+#define METRIC_BUCKETS 17
+extern const usec_t metric_bounds[METRIC_BUCKETS - 1];
+
+/* Where a family lies in a set. Sets of both scopes have the same layout, so an offset depends on
+ * the family alone; what that wastes is one word per row of the other scope. The words of a
+ * histogram's cell are its buckets, each with its own observations only, and their sum in
+ * microseconds. */
+#define METRIC_WORDS_COUNTER   1
+#define METRIC_WORDS_GAUGE     1
+#define METRIC_WORDS_HISTOGRAM (METRIC_BUCKETS + 1)
+#define METRIC_ONE(id, text)   +1
+enum {
+#define METRIC_AT(id, kind, scope, name, unit, key, values, help)                                  \
+    METRIC_AT_##id,                                                                                \
+        METRIC_END_##id = METRIC_AT_##id + (values(METRIC_ONE)) * METRIC_WORDS_##kind - 1,
+    METRICS(METRIC_AT)
+#undef METRIC_AT
+        METRIC_WORDS
+};
+
+struct metric_place {
+    uint16_t at, cells;
+    uint8_t kind, scope;
+};
+static const struct metric_place metric_places[METRIC_COUNT] = {
+#define METRIC_PLACE(id, kind, scope, name, unit, key, values, help)                               \
+    {METRIC_AT_##id, values(METRIC_ONE), METRIC_##kind, METRIC_##scope},
+    METRICS(METRIC_PLACE)
+#undef METRIC_PLACE
+};
+_Static_assert(METRIC_WORDS <= UINT16_MAX, "struct metric_place holds every offset");
+
+/* One set: the cells of one server, or of the process. Its members are for this room alone. */
+struct metrics {
+    enum metric_scope scope;
+    uint64_t stray;
+    uint64_t words[METRIC_WORDS];
+};
 
 struct metrics *metrics_new(enum metric_scope scope);
 void metrics_free(struct metrics *m); /* accepts NULL */
 
-/* cell: index of the label's value, 0 for families without a label. Counters wrap at 2^64. */
-void metrics_add(struct metrics *m, enum metric id, unsigned cell, uint64_t n);
+/* The word that counts, or NULL when the set has no such cell. */
+static inline uint64_t *metrics_word(struct metrics *m, enum metric id, unsigned cell)
+{
+    if ((unsigned)id >= METRIC_COUNT || cell >= metric_places[id].cells ||
+        metric_places[id].scope != m->scope || metric_places[id].kind == METRIC_HISTOGRAM)
+        return NULL;
+    return &m->words[metric_places[id].at + cell];
+}
+
+/* The three that count accept m = NULL, then nothing is counted. cell: index of the label's value,
+ * 0 for families without a label. An operation that does not fit (no such cell, not in a set of
+ * this scope, not for this kind) changes no cell; it is counted by metrics_stray. */
+
+/* Counters wrap at 2^64. Of a gauge, the negative of an unsigned n takes away n. */
+static inline void metrics_add(struct metrics *m, enum metric id, unsigned cell, uint64_t n)
+{
+    uint64_t *word;
+
+    if (!m)
+        return;
+    word = metrics_word(m, id, cell);
+    if (word)
+        *word += n;
+    else
+        m->stray++;
+}
+
 static inline void metrics_inc(struct metrics *m, enum metric id, unsigned cell)
 {
     metrics_add(m, id, cell, 1);
 }
 
-/* Sets a gauge. */
+/* Sets a gauge; one with the unit seconds to `value` microseconds. */
 void metrics_set(struct metrics *m, enum metric id, unsigned cell, uint64_t value);
 
-/* One observation of a histogram. */
+/* One observation of a histogram. Their sum stops at the largest number instead of wrapping. */
 void metrics_observe(struct metrics *m, enum metric id, unsigned cell, usec_t value);
 
-/* The value of a counter or gauge; of a histogram the number of observations. */
+/* How many operations on this set fitted no cell. Anything but 0 is a defect of the caller. */
+uint64_t metrics_stray(const struct metrics *m);
+
+/* The value of a counter or gauge; of a histogram the number of observations. 0 if the set has no
+ * such cell. */
 uint64_t metrics_get(const struct metrics *m, enum metric id, unsigned cell);
 
-/* The sum over all cells. */
+/* The same, summed over all cells. */
 uint64_t metrics_sum(const struct metrics *m, enum metric id);
 
 /* Appends all sets as OpenMetrics 1.0 text, "# EOF" included. names[i] becomes the label "server"
- * of servers[i], escaped. process may be NULL. */
+ * of servers[i], escaped; each name may occur once. process may be NULL. A family that no set holds
+ * is left out. */
 void metrics_render(struct buf *out, const struct metrics *process,
                     const struct metrics *const *servers, const char *const *names, size_t n);
 
@@ -150,10 +274,11 @@ void metrics_render(struct buf *out, const struct metrics *process,
 struct metric_info {
     enum metric_kind kind;
     enum metric_scope scope;
-    const char *name, *unit, *label, *values, *help;
+    const char *name, *unit, *label, *help; /* unit "" = none, label NULL = none */
+    const char *const *values;              /* of the label, one per cell; "" without a label */
     unsigned cells;
 };
-const struct metric_info *metric_info(enum metric id);
+const struct metric_info *metric_info(enum metric id); /* never NULL for an id below METRIC_COUNT */
 
 #define METRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
