@@ -1,4 +1,5 @@
 /* policy/backoff: every boundary, no overflow, jitter within its range and really spread. */
+#include "base/util.h"
 #include "policy/backoff.h"
 
 #include <check.h>
@@ -18,10 +19,28 @@ END_TEST
 
 START_TEST(never_overflows)
 {
-    ck_assert_uint_eq(backoff_delay(&plain, UINT32_MAX, UINT64_MAX), 60 * S);
+    static const unsigned counts[] = {64, 65, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
     struct backoff_params huge = {.base = UINT64_MAX / 3, .cap = UINT64_MAX / 2, .jitter_max = 0};
+    struct backoff_params all = {.base = 1, .cap = UINT64_MAX, .jitter_max = UINT64_MAX};
+    ck_assert_uint_eq(backoff_delay(&huge, 1, 0), UINT64_MAX / 3);
     ck_assert_uint_eq(backoff_delay(&huge, 2, 0), UINT64_MAX / 2);
-    ck_assert_uint_eq(backoff_delay(&huge, UINT32_MAX, 0), UINT64_MAX / 2);
+    ck_assert_uint_eq(backoff_delay(&all, 64, 0), (usec_t)1 << 63);
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        ck_assert_uint_eq(backoff_delay(&plain, counts[i], UINT64_MAX), 60 * S);
+        ck_assert_uint_eq(backoff_delay(&huge, counts[i], 0), UINT64_MAX / 2);
+        ck_assert_uint_eq(backoff_delay(&all, counts[i], UINT64_MAX), UINT64_MAX);
+    }
+}
+END_TEST
+
+START_TEST(a_base_of_zero_still_grows)
+{
+    struct backoff_params p = {.base = 0, .cap = 60 * S, .jitter_max = 0};
+    ck_assert_uint_eq(backoff_delay(&p, 1, 0), 1);
+    ck_assert_uint_eq(backoff_delay(&p, 2, 0), 2);
+    ck_assert_uint_eq(backoff_delay(&p, UINT32_MAX, 0), 60 * S);
+    p.cap = 0; /* somebody wants no delays at all */
+    ck_assert_uint_eq(backoff_delay(&p, UINT32_MAX, UINT64_MAX), 0);
 }
 END_TEST
 
@@ -44,36 +63,58 @@ START_TEST(jitter_is_never_more_than_the_delay)
 }
 END_TEST
 
+START_TEST(jitter_reaches_both_ends)
+{
+    struct backoff_params p = {.base = S, .cap = 60 * S, .jitter_max = 5 * S};
+    ck_assert_uint_eq(backoff_delay(&p, 9, 0), 60 * S);
+    ck_assert_uint_eq(backoff_delay(&p, 9, 5 * S), 65 * S);
+    ck_assert_uint_eq(backoff_delay(&p, 9, 5 * S + 1), 60 * S);
+    ck_assert_uint_eq(backoff_delay(&p, 1, S), 2 * S);
+    ck_assert_uint_eq(backoff_delay(&p, 1, S + 1), S);
+    ck_assert_uint_eq(backoff_delay(&p, 3, 4 * S), 8 * S); /* 4 s and as much */
+    ck_assert_uint_eq(backoff_delay(&p, 4, 5 * S), 13 * S);
+    ck_assert_uint_eq(backoff_delay(&p, 0, UINT64_MAX), 0);
+}
+END_TEST
+
 START_TEST(jitter_is_uniform)
 {
-    /* Chi-squared over ten bins of 0..5 s: 9 degrees of freedom, 27.9 is the 0.1 % bound. */
+    /* Chi-squared over twenty bins: 19 degrees of freedom, 43.8 is the 0.1 % bound. */
+    enum { N = 100000, BINS = 20 };
     struct backoff_params p = {.base = S, .cap = 60 * S, .jitter_max = 5 * S};
-    enum { N = 20000, BINS = 10 };
-    unsigned bin[BINS] = {0};
     uint64_t x = 88172645463325252u;
-    for (int i = 0; i < N; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        usec_t j = backoff_delay(&p, 9, x) - 60 * S;
-        bin[j * BINS / (5 * S + 1)]++;
+    for (unsigned failures = 1; failures <= 9; failures++) {
+        usec_t step = backoff_delay(&p, failures, 0), span = step < 5 * S ? step : 5 * S;
+        unsigned bin[BINS] = {0};
+        for (int i = 0; i < N; i++) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            usec_t j = backoff_delay(&p, failures, x) - step;
+            ck_assert_uint_le(j, span);
+            bin[j * BINS / (span + 1)]++;
+        }
+        double chi = 0, want = (double)N / BINS;
+        for (int i = 0; i < BINS; i++)
+            chi += (bin[i] - want) * (bin[i] - want) / want;
+        ck_assert_double_lt(chi, 43.8);
     }
-    double chi = 0, want = (double)N / BINS;
-    for (int i = 0; i < BINS; i++)
-        chi += (bin[i] - want) * (bin[i] - want) / want;
-    ck_assert_double_lt(chi, 27.9);
 }
 END_TEST
 
 START_TEST(a_stable_or_useful_connection_starts_afresh)
 {
     ck_assert_uint_eq(backoff_after_loss(5, 10 * S, 10 * S, 0), 0);
+    ck_assert_uint_eq(backoff_after_loss(5, 10 * S + 1, 10 * S, 0), 0);
     ck_assert_uint_eq(backoff_after_loss(5, 0, 10 * S, 1), 0);
+    ck_assert_uint_eq(backoff_after_loss(5, 0, 0, 0), 0); /* 0: every connection is stable */
 }
 END_TEST
 
 START_TEST(one_that_dies_young_keeps_its_count)
 {
     ck_assert_uint_eq(backoff_after_loss(0, 0, 10 * S, 0), 1);
+    ck_assert_uint_eq(backoff_after_loss(1, 0, 10 * S, 0), 1);
     ck_assert_uint_eq(backoff_after_loss(3, 10 * S - 1, 10 * S, 0), 3);
+    ck_assert_uint_eq(backoff_after_loss(UINT32_MAX, 0, USEC_NEVER, 0), UINT32_MAX);
 }
 END_TEST
 
@@ -83,8 +124,10 @@ int main(void)
     TCase *t = tcase_create("backoff");
     tcase_add_test(t, doubles_up_to_the_cap);
     tcase_add_test(t, never_overflows);
+    tcase_add_test(t, a_base_of_zero_still_grows);
     tcase_add_test(t, a_base_above_the_cap_is_cut);
     tcase_add_test(t, jitter_is_never_more_than_the_delay);
+    tcase_add_test(t, jitter_reaches_both_ends);
     tcase_add_test(t, jitter_is_uniform);
     tcase_add_test(t, a_stable_or_useful_connection_starts_afresh);
     tcase_add_test(t, one_that_dies_young_keeps_its_count);
