@@ -9,14 +9,16 @@
 
 struct pace_params {
     unsigned rate;  /* starts per second; 0 = no pacing */
-    unsigned burst; /* ≥ 1 */
+    unsigned burst; /* after a quiet time this many at once; 0 is 1 */
 };
 
 struct pace {
-    usec_t next_at; /* theoretical time of the next start */
+    usec_t next_at; /* theoretical time of the next start; no reservation made so far is later */
 };
 
-/* Reserves a start. Returns `now` or a later point; the owner starts then, without asking again. */
+/* Reserves a start. Returns `now` or a later point; the owner starts then, without asking again.
+ * One that is not used is lost. Starts never exceed the rate by more than the burst; rates above a
+ * million are a million. */
 usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now);
 
 #endif

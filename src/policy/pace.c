@@ -1,0 +1,18 @@
+/* The generic cell rate algorithm in its virtual-scheduling form (ITU-T I.371, annex A): next_at is
+ * the theoretical arrival time, one interval after that of the start before, and a start may be
+ * early by the intervals of a burst. A reservation is never later than next_at was. */
+#include "policy/pace.h"
+
+#include "span.h"
+
+usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now)
+{
+    if (params->rate == 0)
+        return now;
+    /* Rounded up: rather a little slower than asked for than faster. */
+    usec_t interval = (USEC_PER_SEC + params->rate - 1) / params->rate;
+    usec_t early = params->burst > 1 ? interval * (params->burst - 1) : 0;
+    usec_t due_at = usec_since(p->next_at, early);
+    p->next_at = usec_add(p->next_at > now ? p->next_at : now, interval);
+    return due_at > now ? due_at : now;
+}
