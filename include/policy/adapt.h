@@ -21,11 +21,12 @@ struct adapt {
     usec_t mean, deviation;
 };
 
+/* An outage of that length ended with a handshake. Any length is safe. */
 void adapt_on_recovery(struct adapt *a, usec_t outage);
 
 /* The cap that the estimate suggests, in [base, max]: with fewer than ADAPT_SAMPLES_MIN samples
  * max; otherwise mean + 4 deviations or half of the present outage (0 = none), whichever is more.
- */
+ * A base above max is cut to it. */
 usec_t adapt_cap(const struct adapt *a, usec_t base, usec_t max, usec_t outage);
 
 #endif
