@@ -106,9 +106,9 @@
       "Requests that might have been sent again, but the replay budget was used up.")              \
     X(SLOTS, GAUGE, SERVER, "mcpool_pool_slots", "", "state", METRIC_SLOT_STATES,                  \
       "Connections by state.")                                                                     \
-    X(CONNECTIONS_CREATED, COUNTER, SERVER, "mcpool_connections_created", "", NULL,                \
+    X(CONNECTIONS_CREATED, COUNTER, SERVER, "mcpool_connections_opened", "", NULL,                 \
       METRIC_NO_LABEL, "Connections that completed their handshake.")                              \
-    X(CONNECTIONS_DESTROYED, COUNTER, SERVER, "mcpool_connections_destroyed", "", NULL,            \
+    X(CONNECTIONS_DESTROYED, COUNTER, SERVER, "mcpool_connections_closed", "", NULL,               \
       METRIC_NO_LABEL, "Connections that were ready and ended, for whatever reason.")              \
     X(CONNECTIONS_LOST, COUNTER, SERVER, "mcpool_connections_lost", "", "reason", METRIC_REASONS,  \
       "Connections that were ready and failed.")                                                   \
