@@ -22,23 +22,24 @@ struct health_view {
 
 /* healthy: the breaker is closed, at least `wanted` (and one) connections are ready, and one of
  * them answered something real within two ticks. degraded: something is ready, but not all of that
- * holds. unhealthy: nothing is ready and something failed. unknown: nothing was tried yet, or
- * nothing is wanted. */
+ * holds. unhealthy: nothing is ready, and a connection recovers, the breaker is not closed, or what
+ * is wanted was attempted and is not there. unknown: nothing was tried yet, or nothing is wanted.
+ */
 enum health health_judge(const struct health_view *v, usec_t tick, usec_t now);
 
 /* ---- the monitor, per ready connection ---- */
 
 struct probe {
-    bool pending; /* a ping is out */
-    usec_t sent_at;
+    bool pending;       /* a ping is out */
+    usec_t sent_at;     /* the latest one */
     unsigned missed;    /* pings in a row that were not answered in time; any byte resets it */
     bool ever_answered; /* this server has answered a ping once (an error is an answer) */
 };
 
 struct probe_view {
     usec_t heard_at;  /* latest byte of the server */
-    unsigned running; /* calls in flight */
-    bool overdue; /* one of them was given up and the server has not been heard since it began */
+    unsigned running; /* calls in flight that somebody still waits for */
+    bool overdue;     /* a call was given up and the server has not been heard since it began */
 };
 
 enum probe_action {
@@ -48,19 +49,27 @@ enum probe_action {
     PROBE_REPLACE, /* idle and dead: close it and connect anew */
 };
 
-/* One tick of the monitor for one connection. Silent for less than `tick`: nothing. A ping is out
- * and `timeout` has passed: missed. Two misses of a server that once answered a ping and has no
- * calls in flight: replace. With calls in flight it may just be busy: suspect, never replaced for
- * that. A server that never answered a ping is not replaced for not answering. */
+#define PROBE_MISSES_MAX 2
+
+/* One tick of the monitor for one connection. Silent for less than `tick`: nothing. Otherwise a
+ * ping goes out, and p notes it (PROBE_SEND); once `timeout` has passed without a byte it is
+ * missed. PROBE_MISSES_MAX misses of a server that once answered a ping and has no calls in flight:
+ * replace. With calls in flight it may just be busy: suspect, never replaced for that. A server
+ * that never answered a ping is neither replaced nor suspected for not answering, only pinged
+ * again. An overdue call and no other in flight: replace, pings or not.
+ *
+ * After PROBE_SUSPECT the next ping is due at once: who calls again in the same tick gets
+ * PROBE_SEND, who does not finds out a tick later. */
 enum probe_action probe_tick(struct probe *p, const struct probe_view *v, usec_t tick,
                              usec_t timeout, usec_t now);
 
-/* A byte, and an answer to the ping. */
+/* A byte, which makes waiting for the ping pointless, and an answer to the ping. */
 void probe_on_heard(struct probe *p);
 void probe_on_answer(struct probe *p);
 
 /* A call was given up: whether the connection is stuck (silent since the call began) and must be
- * drained and replaced, or the server is only slow. */
+ * drained and replaced, or the server is only slow. Heard at the very point where the call began is
+ * heard before it: often that is the answer which made the connection free. */
 bool probe_is_stuck(usec_t call_started_at, usec_t heard_at);
 
 #endif
