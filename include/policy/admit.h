@@ -30,7 +30,9 @@ enum admit_verdict {
 };
 
 /* In this order: shutdown, breaker, place, length and bytes of the line, hope. A request larger
- * than max_bytes may wait when it is alone in line. */
+ * than max_bytes may wait when it is alone in line. With wait_for_ready a breaker that does not
+ * admit is a place that is not there. Hope is lost when nothing moves, failed connections wait and
+ * the earliest attempt is not before patience_end. */
 enum admit_verdict admit(const struct admit_view *v);
 
 #endif
