@@ -57,6 +57,11 @@ struct conn {
     usec_t state_since;   /* when `state` was entered */
     usec_t lost_at;       /* when the last ready transport was lost; 0 = none was, or it is back */
     uint32_t trial_epoch; /* breaker epoch under which the present attempt began */
+    bool recovering;      /* has failed and is not back yet */
+    bool held;            /* WAITING: due, but the pool has enough attempts under way */
+    bool paced;           /* WAITING: its start is reserved for retry_at */
+    bool forced;          /* CLOSING: the next attempt follows at once */
+    usec_t attempt_at;    /* when the present or last attempt began */
     bool fatal;           /* the last failure will not go away by itself soon */
     usec_t ready_at;      /* when it last became ready */
     usec_t retry_at;      /* WAITING: when the next attempt is due */

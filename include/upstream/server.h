@@ -32,6 +32,7 @@ struct server {
     usec_t recovered_at; /* when one last came back; 0 = never */
     usec_t forced_at;    /* last recovery by force; 0 = never */
     bool tried;          /* an attempt has come to an end */
+    enum health health;  /* as it was last logged */
     struct timer sweep, monitor, breaker_timer;
     bool stopping;
     unsigned live;    /* transports not yet closed */

@@ -7,19 +7,16 @@
  *       └────────────────────── CLOSING ◄──────────────────────────────┘
  *                                    │ on_closed, failed
  *                                    ▼
- *                                 WAITING ──retry_at──► CONNECTING
+ *                                 WAITING ──retry_at──► CONNECTING        (see recover.c)
  *
  * Invariants: at most one transport per slot; a transport is closed exactly once and its memory is
  * gone after on_closed; WAITING has its timer armed; epoch rises with each transport, so nothing of
  * an older one can be mistaken for news. Every transition passes conn_set_state, which logs it. */
 #include "base/log.h"
 #include "base/util.h"
-#include "base/version.h"
 #include "internal.h"
-#include "policy/backoff.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char *const state_names[] = {
     [CONN_IDLE] = "idle",   [CONN_CONNECTING] = "connecting", [CONN_HANDSHAKE] = "handshake",
@@ -29,33 +26,6 @@ static const char *const state_names[] = {
 const char *conn_state_name(enum conn_state s)
 {
     return state_names[s];
-}
-
-struct card *card_ref(struct card *c)
-{
-    c->refs++;
-    return c;
-}
-
-struct card *card_unref(struct card *c)
-{
-    if (c && --c->refs == 0) {
-        free(c->capabilities);
-        free(c->server_info);
-        free(c->instructions);
-        free(c);
-    }
-    return NULL;
-}
-
-static struct env *conn_env(const struct conn *c)
-{
-    return c->pool->server->env;
-}
-
-static const struct server_config *conn_config(const struct conn *c)
-{
-    return c->pool->server->sc;
 }
 
 static enum log_level level_of(enum conn_state new)
@@ -68,10 +38,23 @@ static enum log_level level_of(enum conn_state new)
 /* The only writer of c->state. Disarms the timer, which belongs to the state that is left. */
 static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
 {
-    log_event(level_of(new), LOG_CTX(.server = conn_config(c)->name, .slot = (int)c->slot),
-              "%s -> %s (%s)", state_names[c->state], state_names[new], why);
+    struct metrics *m = c->pool->server->metrics;
+    log_event(level_of(new), CONN_CTX(c), "%s -> %s (%s)", state_names[c->state], state_names[new],
+              why);
     env_timer_clear(conn_env(c), &c->timer);
+    if (new == CONN_READY)
+        metrics_inc(m, METRIC_CONNECTIONS_CREATED, 0);
+    if (c->state == CONN_READY)
+        metrics_inc(m, METRIC_CONNECTIONS_DESTROYED, 0);
+    if (new != CONN_WAITING)
+        c->held = c->paced = false;
+    if (new == CONN_IDLE || new == CONN_READY)
+        c->recovering = c->forced = false;
+    if (new == CONN_IDLE)
+        c->lost_at = 0;
     c->state = new;
+    c->state_since = conn_env(c)->now;
+    pool_on_conn_state(c);
 }
 
 uint64_t conn_mint_id(struct conn *c)
@@ -101,11 +84,29 @@ bool conn_is_clogged(const struct conn *c)
     return conn_pending(c) > CONN_PENDING_HIGH;
 }
 
-static void send_buf(struct conn *c, struct buf *b)
+/* It has said something: whatever was thought of its silence was wrong. */
+static void note_life(struct conn *c)
 {
-    struct payload text = {.text = buf_peek(b)};
-    conn_send(c, &text, NULL);
-    buf_done(b);
+    bool was_suspect = c->suspect || c->draining;
+    c->heard_at = conn_env(c)->now;
+    c->suspect = c->draining = false;
+    probe_on_heard(&c->probe);
+    if (was_suspect) {
+        log_notice(CONN_CTX(c), "heard again");
+        pool_on_conn_state(c);
+        queue_wake(c->pool);
+    }
+}
+
+void conn_listen(struct conn *c)
+{
+    if (!c->transport || !c->transport->ops->received)
+        return;
+    uint64_t bytes = c->transport->ops->received(c->transport);
+    if (bytes == c->heard_bytes)
+        return;
+    c->heard_bytes = bytes;
+    note_life(c);
 }
 
 /* ---- loss -------------------------------------------------------------------------------------
@@ -116,26 +117,63 @@ static void note_error(struct conn *c, const char *detail)
     snprintf(c->last_error, sizeof(c->last_error), "%s", detail ? detail : "");
 }
 
+/* What is to be remembered of the attempt or connection that has just failed. Whether it was a
+ * connection that died young. */
+static bool judge_failure(struct conn *c, bool was_ready)
+{
+    const struct config_resilience *r = &conn_config(c)->resilience;
+    struct metrics *m = c->pool->server->metrics;
+    usec_t now = conn_env(c)->now;
+    if (c->lost_at == 0)
+        c->lost_at = now;
+    if (was_ready) {
+        usec_t lived = now - c->ready_at;
+        recovery_on_loss(&c->recovery, lived, r->stable_after, c->answered);
+        return lived < r->stable_after && !c->answered;
+    }
+    if (c->recovering)
+        metrics_inc(m, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_FAILURE);
+    if (recovery_on_failure(&c->recovery, r->max_retry_attempts)) {
+        metrics_inc(m, METRIC_RECOVERY_CYCLES, 0);
+        log_warning(CONN_CTX(c), "%u attempts failed; the next cycle goes on at the longest delay",
+                    r->max_retry_attempts);
+    }
+    return false;
+}
+
+static void log_failure(const struct conn *c, bool was_ready, enum reason why)
+{
+    usec_t now = conn_env(c)->now;
+    if (was_ready)
+        log_warning(CONN_CTX(c, .reason = reason_name(why)), "connection lost after %.1f s: %s",
+                    (double)(now - c->ready_at) / USEC_PER_SEC, c->last_error);
+    else
+        log_warning(CONN_CTX(c, .reason = reason_name(why)),
+                    "connection attempt %u failed after %.3f s: %s", c->recovery.attempts + 1,
+                    (double)(now - c->attempt_at) / USEC_PER_SEC, c->last_error);
+}
+
 void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail)
 {
     if (c->state != CONN_CONNECTING && c->state != CONN_HANDSHAKE && c->state != CONN_READY)
         return;
-    const struct config_resilience *r = &conn_config(c)->resilience;
     bool was_ready = c->state == CONN_READY;
     note_error(c, detail);
+    log_failure(c, was_ready, why);
     c->failed = true;
     c->fatal = fatal;
-    c->recovery.failures =
-        was_ready ? backoff_after_loss(c->recovery.failures, conn_env(c)->now - c->ready_at,
-                                       r->stable_after, c->answered)
-                  : c->recovery.failures + (c->recovery.failures < UINT32_MAX);
-    log_event(
-        LOG_LEVEL_WARNING,
-        LOG_CTX(.server = conn_config(c)->name, .slot = (int)c->slot, .reason = reason_name(why)),
-        "%s: %s", was_ready ? "connection lost" : "connection attempt failed", c->last_error);
+    bool young = judge_failure(c, was_ready);
+    c->recovering = true;
+    c->pool->server->tried = true;
     conn_set_state(c, CONN_CLOSING, reason_name(why));
-    if (was_ready)
+    if (was_ready) {
+        metrics_inc(c->pool->server->metrics, METRIC_CONNECTIONS_LOST, why);
+        guard_on_loss(c, young);
         pool_on_conn_lost(c, why);
+    } else {
+        guard_on_failed_attempt(c);
+        monitor_note(c->pool->server, "an attempt failed");
+    }
     c->transport->ops->close(c->transport, true);
 }
 
@@ -161,21 +199,34 @@ void conn_retire(struct conn *c, bool now)
     c->failed = false;
     conn_set_state(c, CONN_CLOSING, "no longer wanted");
     if (was_ready) {
-        c->recovery.failures = 0;
+        recovery_reset(&c->recovery);
         pool_on_conn_lost(c, REASON_SHUTTING_DOWN);
     }
     c->transport->ops->close(c->transport, now);
 }
 
-static void retry_due(void *arg)
+void conn_hurry(struct conn *c)
+{
+    if (c->state == CONN_CLOSING)
+        c->transport->ops->close(c->transport, true);
+}
+
+void conn_wait(struct conn *c, usec_t due_at, const char *why)
+{
+    if (c->state == CONN_WAITING)
+        log_debug(CONN_CTX(c), "still waiting (%s)", why);
+    else
+        conn_set_state(c, CONN_WAITING, why);
+    c->retry_at = due_at;
+    env_timer_set(conn_env(c), &c->timer, due_at);
+}
+
+static void time_over(void *arg)
 {
     struct conn *c = arg;
     switch (c->state) {
     case CONN_WAITING:
-        if (pool_wants(c))
-            conn_open(c);
-        else
-            conn_set_state(c, CONN_IDLE, "no longer wanted");
+        recover_due(c);
         return;
     case CONN_CONNECTING:
         conn_fail(c, REASON_TIMEOUT, false, "the server did not start within operation_timeout");
@@ -184,28 +235,13 @@ static void retry_due(void *arg)
         conn_fail(c, REASON_TIMEOUT, false,
                   "the server did not answer initialize within operation_timeout");
         return;
-    case CONN_IDLE:
     case CONN_READY:
+        monitor_verdict(c);
+        return;
+    case CONN_IDLE:
     case CONN_CLOSING:
         return;
     }
-}
-
-static void wait_for_retry(struct conn *c)
-{
-    const struct config_resilience *r = &conn_config(c)->resilience;
-    struct env *env = conn_env(c);
-    struct backoff_params p = {
-        .base = r->backoff_base, .cap = r->max_backoff_delay, .jitter_max = r->recovery_jitter_max};
-    uint64_t random;
-    env_random_bytes(env, &random, sizeof(random));
-    /* What will not go away by itself is tried at the longest distance, but it is tried. */
-    usec_t delay = backoff_delay(&p, c->fatal ? UINT32_MAX : c->recovery.failures, random);
-    char why[64];
-    snprintf(why, sizeof(why), "next attempt in %.1f s", (double)delay / (double)USEC_PER_SEC);
-    conn_set_state(c, CONN_WAITING, why);
-    c->retry_at = env->now + delay;
-    env_timer_set(env, &c->timer, c->retry_at);
 }
 
 static void on_closed(void *arg)
@@ -215,7 +251,7 @@ static void on_closed(void *arg)
     c->transport = NULL;
     c->card = card_unref(c->card);
     if (c->failed && !c->pool->stopping) {
-        wait_for_retry(c);
+        recover_enqueue(c);
         pool_on_conn_failed(c);
     } else {
         conn_set_state(c, CONN_IDLE, "closed");
@@ -224,35 +260,7 @@ static void on_closed(void *arg)
     server_on_transport_closed(s);
 }
 
-/* ---- handshake ----------------------------------------------------------------------------------
- */
-
-static void append_capabilities(struct buf *b, unsigned f)
-{
-    const char *sep = "";
-    buf_append_str(b, "{");
-    if (f & FEATURE_SAMPLING) {
-        buf_append_str(b, "\"sampling\":{");
-        if (f & FEATURE_SAMPLING_TOOLS)
-            buf_append_str(b, "\"tools\":{}");
-        if (f & FEATURE_SAMPLING_CONTEXT)
-            buf_appendf(b, "%s\"context\":{}", f & FEATURE_SAMPLING_TOOLS ? "," : "");
-        buf_append_str(b, "}");
-        sep = ",";
-    }
-    if (f & (FEATURE_ELICITATION_FORM | FEATURE_ELICITATION_URL)) {
-        /* {} is how revisions before 2025-11-25 say "forms", and still means that. */
-        const char *kinds = !(f & FEATURE_ELICITATION_URL)    ? "{}"
-                            : !(f & FEATURE_ELICITATION_FORM) ? "{\"url\":{}}"
-                                                              : "{\"form\":{},\"url\":{}}";
-        buf_appendf(b, "%s\"elicitation\":%s", sep, kinds);
-        sep = ",";
-    }
-    if (f & FEATURE_ROOTS)
-        buf_appendf(b, "%s\"roots\":%s", sep,
-                    f & FEATURE_ROOTS_CHANGED ? "{\"listChanged\":true}" : "{}");
-    buf_append_str(b, "}");
-}
+/* ---- transport events ---- */
 
 static void on_open(void *arg)
 {
@@ -262,118 +270,50 @@ static void on_open(void *arg)
     usec_t due_at = c->timer.due_at; /* one budget for start and handshake */
     conn_set_state(c, CONN_HANDSHAKE, "transport open");
     env_timer_set(conn_env(c), &c->timer, due_at);
-    const char *pin = conn_config(c)->options.pin_version;
-    struct buf b = BUF_INIT;
-    buf_append_str(&b, "{\"jsonrpc\":\"2.0\",\"id\":");
-    buf_append_u64(&b, conn_mint_id(c));
-    buf_appendf(
-        &b, ",\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\",\"capabilities\":",
-        pin ? pin : mcp_version_name(MCP_LATEST_LEGACY));
-    append_capabilities(&b, c->pool->features);
-    buf_append_str(&b,
-                   ",\"clientInfo\":{\"name\":\"mcpool\",\"version\":\"" MCPOOL_VERSION "\"}}}");
-    send_buf(c, &b);
+    handshake_begin(c);
 }
 
-static char *dup_span(struct slice text, struct span s)
+/* It came back after a failure: how long it was away goes into the estimate. */
+static void note_recovery(struct conn *c)
 {
-    return s.n ? xstrndup(text.p + s.off, s.n) : NULL;
-}
-
-/* Whether the capability object has this member with the value true, or any object. */
-static bool capability(struct slice caps, const char *name, const char *flag)
-{
-    struct slice v = json_get(caps, name);
-    if (json_type_of(v) != JSON_OBJECT)
-        return false;
-    return !flag || json_type_of(json_get(v, flag)) == JSON_TRUE;
-}
-
-static struct card *card_new(struct slice text, const struct rpc_msg *m, enum mcp_version version)
-{
-    struct card *card = xcalloc(1, sizeof(*card));
-    card->refs = 1;
-    card->version = version;
-    card->capabilities = dup_span(text, m->capabilities);
-    if (!card->capabilities)
-        card->capabilities = xstrdup("{}");
-    card->server_info = dup_span(text, m->server_info);
-    card->instructions = dup_span(text, m->instructions);
-    struct slice caps = slice_str(card->capabilities);
-    card->logging = capability(caps, "logging", NULL);
-    card->tools_change = capability(caps, "tools", "listChanged");
-    card->prompts_change = capability(caps, "prompts", "listChanged");
-    card->resources_change = capability(caps, "resources", "listChanged");
-    return card;
-}
-
-static enum mcp_version version_of(struct slice text, struct span at)
-{
-    struct slice raw = rpc_span(text, at);
-    return raw.n >= 2 ? mcp_version_parse(slice_of(raw.p + 1, raw.n - 2)) : MCP_VERSION_NONE;
-}
-
-static void handshake_result(struct conn *c, struct slice text, const struct rpc_msg *m)
-{
-    enum mcp_version version = version_of(text, m->protocol_version);
-    if (version == MCP_VERSION_NONE || version > MCP_LATEST_LEGACY) {
-        conn_fail(
-            c, REASON_VERSION, true,
-            "the server answered initialize with a protocol version that mcpool does not speak");
-        return;
-    }
-    c->card = card_new(text, m, version);
     struct server *s = c->pool->server;
-    card_unref(s->card);
-    s->card = card_ref(c->card);
+    usec_t now = s->env->now, outage = now - c->lost_at;
+    metrics_inc(s->metrics, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_SUCCESS);
+    metrics_observe(s->metrics, METRIC_RECOVERY_TIME, 0, outage);
+    adapt_on_recovery(&s->adapt, outage);
+    s->recovered_at = now;
+    log_notice(CONN_CTX(c), "recovered after %.3f s; the last attempt took %.3f s",
+               (double)outage / USEC_PER_SEC, (double)(now - c->attempt_at) / USEC_PER_SEC);
+}
 
-    static const char initialized[] =
-        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
-    struct payload p = {.text = slice_of(initialized, sizeof(initialized) - 1)};
-    conn_send(c, &p, NULL);
-
-    char why[64];
-    snprintf(why, sizeof(why), "handshake done, protocol %s", mcp_version_name(version));
-    c->ready_at = conn_env(c)->now;
-    c->answered = false;
+void conn_ready(struct conn *c, const char *why)
+{
+    c->ready_at = c->answered_at = c->heard_at = conn_env(c)->now;
+    c->answered = c->suspect = c->draining = false;
+    c->probe = (struct probe){.ever_answered = c->probe.ever_answered};
+    c->pool->server->tried = true;
+    if (c->recovering)
+        note_recovery(c);
+    c->lost_at = 0;
+    recovery_on_ready(&c->recovery);
     conn_set_state(c, CONN_READY, why);
+    guard_on_ready(c);
+    monitor_note(c->pool->server, "a connection is ready");
     pool_on_conn_ready(c);
 }
 
-/* Before READY only the answer to initialize counts. A ping is answered; other requests are
- * refused, as a client that is not initialized would. */
-static void handshake_message(struct conn *c, struct slice text, const struct rpc_msg *m)
-{
-    struct buf b = BUF_INIT;
-    switch (m->kind) {
-    case RPC_RESULT:
-        if (slice_is(rpc_span(text, m->id), "1"))
-            handshake_result(c, text, m);
-        return;
-    case RPC_ERROR:
-        if (slice_is(rpc_span(text, m->id), "1") || m->id.n == 0)
-            conn_fail(c, REASON_UPSTREAM_PROTOCOL, false, "the server refused initialize");
-        return;
-    case RPC_REQUEST:
-        if (m->method == MCP_PING)
-            rpc_write_result(&b, rpc_span(text, m->id), SLICE("{}"));
-        else
-            rpc_write_error(&b, rpc_span(text, m->id), MCP_E_METHOD_NOT_FOUND,
-                            SLICE("Not available before initialization"), slice_of(NULL, 0));
-        send_buf(c, &b);
-        return;
-    case RPC_NOTIFICATION:
-    case RPC_BATCH:
-    case RPC_INVALID:
-        return;
-    }
-}
-
+/* Every message is a sign of life; its bytes are counted here, so that only those of an unfinished
+ * one are news to conn_listen. */
 static void on_message(void *arg, struct payload *text, const struct rpc_msg *m)
 {
     struct conn *c = arg;
+    c->heard_at = conn_env(c)->now;
+    if (c->transport->ops->received)
+        c->heard_bytes = c->transport->ops->received(c->transport);
+    if (c->probe.pending || c->probe.missed || c->suspect || c->draining)
+        note_life(c);
     if (c->state == CONN_HANDSHAKE)
-        handshake_message(c, text->text, m);
+        handshake_on_message(c, text->text, m);
     else if (c->state == CONN_READY)
         c->pool->server->user->on_message(c, text, m);
 }
@@ -413,8 +353,13 @@ void conn_open(struct conn *c)
     c->epoch++;
     c->next_id = 1;
     c->failed = c->used = false;
-    conn_set_state(c, CONN_CONNECTING, c->recovery.failures ? "attempt after a failure" : "wanted");
+    c->heard_bytes = 0;
+    c->attempt_at = s->env->now;
+    if (c->recovering)
+        s->attempted_at = s->env->now;
+    conn_set_state(c, CONN_CONNECTING, c->recovering ? "attempt after a failure" : "wanted");
     env_timer_set(s->env, &c->timer, s->env->now + s->sc->resilience.operation_timeout);
+    guard_on_attempt(c);
     s->live++;
     c->transport = s->transport->open(s->transport_arg, s->sc, s->config, c->slot, &events, c);
 }
@@ -424,7 +369,7 @@ void conn_init(struct conn *c, struct pool *pool, unsigned slot)
     c->pool = pool;
     c->slot = slot;
     LIST_INIT(&c->homed);
-    timer_init(&c->timer, retry_due, c);
+    timer_init(&c->timer, time_over, c);
     pool->server->user->slot_init(c);
 }
 

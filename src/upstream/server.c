@@ -50,6 +50,11 @@ struct server *server_new(struct env *env, struct config *config, const struct s
     s->user = user;
     s->user_arg = user_arg;
     task_init(&s->reap, reap, s);
+    s->metrics = metrics_new(METRIC_SERVER);
+    replay_budget_init(&s->replay_budget, sc->resilience.replay_budget);
+    guard_init(s);
+    recover_init(s);
+    monitor_init(s);
     return s;
 }
 
@@ -58,6 +63,8 @@ void server_start(struct server *s)
     struct pool *p = pool_get(s, "anonymous", 0);
     p->pinned = true;
     pool_start(p);
+    recover_begin(s);
+    monitor_begin(s);
 }
 
 void server_on_transport_closed(struct server *s)
@@ -74,6 +81,9 @@ void server_on_pool_quiet(struct server *s)
 void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg)
 {
     s->stopping = true;
+    guard_done(s);
+    recover_done(s);
+    monitor_done(s);
     s->stopped = stopped;
     s->stopped_arg = arg;
     for (struct pool *p = s->pools; p; p = p->next)
@@ -97,6 +107,10 @@ void server_free(struct server *s)
         s->pools = p->next;
         pool_free(p);
     }
+    guard_done(s);
+    recover_done(s);
+    monitor_done(s);
+    metrics_free(s->metrics);
     card_unref(s->card);
     config_unref(s->config);
     free(s);

@@ -530,6 +530,12 @@ static bool stdio_handed_over(const struct transport *tr, uint64_t mark)
     return t->io && stream_sent_total(t->io) >= mark;
 }
 
+static uint64_t stdio_received(const struct transport *tr)
+{
+    const struct stdio *t = stdio_of(tr);
+    return t->io ? stream_received_total(t->io) : 0;
+}
+
 static size_t stdio_pending(const struct transport *tr)
 {
     struct stdio *t = stdio_of(tr);
@@ -567,5 +573,6 @@ const struct transport_ops stdio_transport = {
     .send = stdio_send,
     .handed_over = stdio_handed_over,
     .pending = stdio_pending,
+    .received = stdio_received,
     .close = stdio_close,
 };
