@@ -122,6 +122,8 @@ static void answer_from_server(struct call *c, const struct payload *text, const
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
 {
     struct call *c = container_of(u, struct call, up), *f;
+    /* Only a client's request proves a connection: what mcpool itself asks after a start must not,
+     * or a server that answers it and dies would be started in a hot loop. */
     u->conn->answered = true;
     if (m->kind == RPC_RESULT && c->method == MCP_RESOURCES_UNSUBSCRIBE) {
         call_answer(c, SLICE("{}"));
@@ -222,6 +224,17 @@ static usec_t budget(const struct call *c)
                : r->operation_timeout;
 }
 
+/* Tells the connection, once for each request at the server, however many calls wait for it, that
+ * it was given all its time and not answered. May end the connection, and with it the call. */
+static void report_given_up(struct call *c)
+{
+    struct uplink *u = c->leader ? &c->leader->up : c->sub ? sub_uplink(c->sub) : &c->up;
+    if (u->id == 0 || u->given_up || call_env(c)->now - u->sent_at < budget(c))
+        return;
+    u->given_up = true;
+    conn_note_given_up(u->conn, u->sent_at, u->breaker_epoch);
+}
+
 static void deadline_passed(void *arg)
 {
     struct call *c = arg;
@@ -230,9 +243,13 @@ static void deadline_passed(void *arg)
              "Server \"%s\" gave no answer within %.0f s; the request may or may not "
              "have been carried out",
              server_name(c), (double)(call_env(c)->now - c->started_at) / (double)USEC_PER_SEC);
+    call_ref(c);
+    report_given_up(c);
     if (c->up.id && LIST_EMPTY(&c->followers))
         tell_server_cancelled(c, SLICE("\"timeout\""));
-    call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
+    if (c->outcome == CALL_PENDING)
+        call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
+    call_unref(c);
 }
 
 void call_extend(struct call *c)

@@ -4,7 +4,8 @@
  * apart, so nobody can see the difference but the server, which is spared a thousand equal
  * questions after each list_changed. Nobody follows a request that is older than the last thing the
  * server said: that may have been what the new one was asked for, and the answer under way may not
- * know of it.
+ * know of it. Nor one that has been reported as unanswered: else a server that hangs would be asked
+ * nothing new as long as new clients come.
  *
  * The first is the leader and holds the place in the mux; the others hang in its list of followers.
  * When the leader ends early the first follower takes its place, so the server hears of a
@@ -48,8 +49,9 @@ bool coalesce_join(struct call *c)
         if (u->on_answer != call_on_answer)
             continue;
         struct call *other = container_of(u, struct call, up);
-        if (!other->can_follow || other->heard != m->heard || other->method != c->method ||
-            other->cursor_n != c->cursor_n || memcmp(other->cursor, c->cursor, c->cursor_n) != 0)
+        if (!other->can_follow || u->given_up || other->heard != m->heard ||
+            other->method != c->method || other->cursor_n != c->cursor_n ||
+            memcmp(other->cursor, c->cursor, c->cursor_n) != 0)
             continue;
         c->leader = other;
         LIST_INSERT_HEAD(&other->followers, c, follow_link);

@@ -32,6 +32,9 @@ struct uplink {
     /* The connection ended first. handed_over: the server may have received the request. */
     void (*on_lost)(struct uplink *u, enum reason why, bool handed_over);
     uint64_t mark; /* conn_send's, for handed_over */
+    usec_t sent_at;
+    uint32_t breaker_epoch; /* the server's when it was sent: its outcome counts under that one */
+    bool given_up;          /* reported as unanswered once already; nobody follows it any more */
 };
 
 /* Cancelled or timed-out requests that the server may still be working on: while an interactive one
@@ -67,6 +70,7 @@ struct mux {
     struct sub *subs;         /* uthash by unescaped URI */
     enum mcp_log_level level; /* what the server was told; MCP_LOG_UNSET = nothing */
     struct uplink level_up;   /* mcpool's own setLevel, at most one under way */
+    struct uplink probe_up;   /* mcpool's own ping, at most one under way */
     struct change_state {
         struct mux *mux;
         usec_t last_at;
@@ -274,6 +278,12 @@ void levels_apply(struct pool *p);
 void levels_apply_conn(struct conn *c);
 void levels_init_slot(struct mux *m);
 
+/* ---- signs of life ---- */
+
+/* pool_user.probe: sends a ping. */
+void probe_send(struct conn *c);
+void probe_init_slot(struct mux *m);
+
 /* ---- asks: requests of a server to a client (protocol.md 1.7) ---- */
 
 struct ask {
@@ -317,7 +327,9 @@ void sub_end_of_session(struct session *s);
 void sub_end_of_conn(
     struct conn *c); /* pending ones fail their waiters; the entries stay for replay */
 void sub_forget_all(struct mux *m);
-void sub_leave(struct call *c);    /* a waiting subscribe call ends */
+void sub_leave(struct call *c); /* a waiting subscribe call ends */
+/* mcpool's own request that the calls waiting for sub wait for; its id is 0 when none is out. */
+struct uplink *sub_uplink(struct sub *sub);
 void sub_release(struct sub *sub); /* nobody wants it any more: tells the server, frees it */
 
 /* ---- older clients ---- */
@@ -345,6 +357,7 @@ struct proxy {
     struct config *config;
     struct route *routes; /* servers, then the aggregate endpoint when there is one */
     size_t route_count;
+    struct pace pace; /* of the starts of all servers */
     bool has_aggregate;
     struct session *sessions;
     struct principal *principals;

@@ -40,6 +40,9 @@ void mux_add(struct mux *m, struct uplink *u)
     u->id = conn_mint_id(m->conn);
     u->conn = m->conn;
     u->mark = UINT64_MAX;
+    u->sent_at = m->conn->pool->server->env->now;
+    u->breaker_epoch = m->conn->pool->server->breaker.epoch;
+    u->given_up = false;
     insert(m, u);
     m->count++;
 }
@@ -121,6 +124,9 @@ void mux_replace(struct mux *m, struct uplink *u, struct uplink *heir)
     heir->id = u->id;
     heir->conn = u->conn;
     heir->mark = u->mark;
+    heir->sent_at = u->sent_at;
+    heir->breaker_epoch = u->breaker_epoch;
+    heir->given_up = u->given_up;
     m->table[find(m, u->id)] = heir;
     u->id = 0;
 }
@@ -178,6 +184,7 @@ void mux_init_slot(struct conn *c)
     struct mux *m = xcalloc(1, sizeof(*m));
     m->conn = c;
     levels_init_slot(m);
+    probe_init_slot(m);
     LIST_INIT(&m->asks);
     for (int i = 0; i < CHANGE_COUNT; i++) {
         m->changes[i].mux = m;

@@ -26,10 +26,15 @@ static void on_response(struct conn *c, struct payload *text, const struct rpc_m
     struct uplink *u = NULL;
     if (m->id.n && json_u64(rpc_span(text->text, m->id), &id))
         u = mux_take(mux_of(c), id);
-    if (u)
-        u->on_answer(u, text, m);
-    else
+    if (!u) {
         proxy_of(c)->late_answers++;
+        return;
+    }
+    if (u == &mux_of(c)->probe_up)
+        conn_note_probe_answered(c, u->breaker_epoch);
+    else
+        conn_note_answer(c, u->breaker_epoch);
+    u->on_answer(u, text, m);
 }
 
 static void on_one_message(struct conn *c, struct payload *text, const struct rpc_msg *m)
@@ -79,10 +84,16 @@ static void on_discarded(struct conn *c, struct slice raw_id, enum reason why)
 {
     uint64_t id;
     struct uplink *u = json_u64(raw_id, &id) ? mux_take(mux_of(c), id) : NULL;
-    if (u && u->on_answer == call_on_answer)
+    if (!u)
+        return;
+    uint32_t breaker_epoch = u->breaker_epoch;
+    if (u->on_answer == call_on_answer)
         call_on_discarded(u, why);
-    else if (u)
+    else
         u->on_lost(u, why, true);
+    /* One that was too large is its caller's doing: counted, one client could shut out all. */
+    if (why == REASON_UPSTREAM_PROTOCOL)
+        conn_note_garbage(c, breaker_epoch);
 }
 
 static void on_down(struct conn *c, enum reason why)
@@ -112,6 +123,7 @@ static const struct pool_user pool_user = {
     .on_message = on_message,
     .on_discarded = on_discarded,
     .on_down = on_down,
+    .probe = probe_send,
     .slot_init = mux_init_slot,
     .slot_done = mux_done_slot,
     .pool_init = pool_init,
@@ -200,6 +212,7 @@ static void add_route(struct proxy *p, const struct server_config *sc,
         return;
     }
     struct server *s = server_new(p->env, p->config, sc, tr->stdio, tr->arg, &pool_user, p);
+    s->pace = &p->pace;
     p->routes[p->route_count++] = (struct route){.name = sc->name, .server = s};
 }
 

@@ -238,6 +238,11 @@ void sub_leave(struct call *c)
         sub_release(sub);
 }
 
+struct uplink *sub_uplink(struct sub *sub)
+{
+    return &sub->up;
+}
+
 /* ---- ends and replay ---- */
 
 /* Nobody wants it any more: the server is told, if it has it or is just getting it. */
