@@ -33,7 +33,8 @@ class DeathTest(DaemonCase):
         c = self.http()
         for i in range(10):
             c.start_tool("crash").error()
-            self.assertEqual(c.tool("echo", {"text": str(i)}), str(i))
+            for _ in range(3):  # one failure in two outcomes would open the circuit breaker
+                self.assertEqual(c.tool("echo", {"text": str(i)}), str(i))
 
     def test_other_sessions_do_not_notice(self):
         others = [self.http() for _ in range(5)]

@@ -19,7 +19,7 @@ END_TEST
 
 START_TEST(never_overflows)
 {
-    static const unsigned counts[] = {64, 65, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
+    static const unsigned counts[] = {65, 66, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
     struct backoff_params huge = {.base = UINT64_MAX / 3, .cap = UINT64_MAX / 2, .jitter_max = 0};
     struct backoff_params all = {.base = 1, .cap = UINT64_MAX, .jitter_max = UINT64_MAX};
     ck_assert_uint_eq(backoff_delay(&huge, 1, 0), UINT64_MAX / 3);

@@ -399,7 +399,8 @@ END_TEST
 
 START_TEST(nobody_waits_for_an_attempt_that_comes_too_late)
 {
-    start(NULL, ",\"resilience\":{\"queue_timeout\":10,\"recovery_jitter_max\":0}");
+    start(NULL, ",\"resilience\":{\"queue_timeout\":10,\"recovery_jitter_max\":0,"
+                "\"circuit_breaker_threshold\":100}");
     w.refuse = true;
     fake_die(fake_at(0));
     pass(16 * USEC_PER_SEC); /* the last attempt was at 15 s, the next is at 31 s */

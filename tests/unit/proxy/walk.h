@@ -603,8 +603,8 @@ static void check_slot(const struct conn *c)
     bool down = c->state == CONN_IDLE || c->state == CONN_WAITING;
     bool timed = c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKE;
     CHECK((c->transport == NULL) == down, "slot %u is %s", c->slot, conn_state_name(c->state));
-    CHECK(timer_armed(&c->timer) == (timed || c->state == CONN_WAITING), "slot %u is %s", c->slot,
-          conn_state_name(c->state));
+    CHECK(c->state == CONN_READY || timer_armed(&c->timer) == (timed || c->state == CONN_WAITING),
+          "slot %u is %s", c->slot, conn_state_name(c->state));
     CHECK((c->state == CONN_READY) <= (c->card != NULL), "slot %u has no card", c->slot);
     if (c->state == CONN_WAITING)
         CHECK(c->retry_at <= w.env.now + r->max_backoff_delay + r->recovery_jitter_max,
@@ -656,7 +656,11 @@ static void check_pool(struct pool *p)
 static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
                      bool interactive)
 {
-    if (c->state != CONN_READY || conn_pending(c) ||
+    if (p->server->breaker.state != BREAKER_CLOSED ||
+        (p->server->breaker.closed_at &&
+         w.env.now < p->server->breaker.closed_at + 10 * USEC_PER_SEC))
+        return false; /* the breaker, or its ramp */
+    if (c->state != CONN_READY || c->draining || c->suspect || conn_pending(c) ||
         c->running >= p->server->sc->limits.max_in_flight_per_connection)
         return false;
     switch (p->server->sc->options.sharing) {

@@ -234,15 +234,25 @@ __attribute__((unused)) static void fake_die(struct fake *f)
 }
 
 /* The newest message that the server got and that was not looked at yet, NULL when there is none.
- * Handshake messages are skipped. */
+ * Handshake messages and pings are skipped. */
 __attribute__((unused)) static const char *fake_read(struct fake *f)
 {
     while (f->read_n < f->got_n) {
         const char *m = f->got[f->read_n++];
-        if (!strstr(m, "\"method\":\"initialize\"") && !strstr(m, "notifications/initialized"))
+        if (!strstr(m, "\"method\":\"initialize\"") && !strstr(m, "notifications/initialized") &&
+            !strstr(m, "\"method\":\"ping\""))
             return m;
     }
     return NULL;
+}
+
+/* How many pings it was sent. */
+__attribute__((unused)) static unsigned fake_pings(const struct fake *f)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < f->got_n; i++)
+        n += strstr(f->got[i], "\"method\":\"ping\"") != NULL;
+    return n;
 }
 
 __attribute__((unused)) static struct fake *fake_at(unsigned slot)
@@ -424,19 +434,12 @@ static void test_random(void *arg, void *out, size_t n)
     test_random_state = x;
 }
 
-/* extra: further members of the one server's entry, e.g. ",\"sharing\":\"session\""; top: further
- * members of the file. */
-static void world_new(const char *extra, const char *top)
+/* A world of the servers in this configuration file. */
+static void world_load(const char *text)
 {
-    char text[2048];
     memset(&w, 0, sizeof(w));
     env_init(&w.env, test_random, NULL);
     w.env.now = 1000 * USEC_PER_SEC;
-    snprintf(text, sizeof(text),
-             "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/"
-             "nonexistent\",\"mcpServers\":{\"fake\":{"
-             "\"command\":\"fake\"%s}}%s}",
-             extra ? extra : "", top ? top : "");
     struct config_errors errs;
     config_errors_init(&errs);
     int r = config_parse(slice_str(text), NULL, &w.config, &errs);
@@ -444,9 +447,22 @@ static void world_new(const char *extra, const char *top)
         config_errors_write(&errs, stderr);
     ck_assert_int_eq(r, 0);
     config_errors_done(&errs);
-    log_set_level(LOG_LEVEL_CRITICAL);
+    log_set_level(getenv("TRACE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_CRITICAL);
     struct proxy_transports tr = {.stdio = &fake_ops};
     w.proxy = proxy_new(&w.env, w.config, &tr);
+}
+
+/* extra: further members of the one server's entry, e.g. ",\"sharing\":\"session\""; top: further
+ * members of the file. */
+static void world_new(const char *extra, const char *top)
+{
+    char text[2048];
+    snprintf(text, sizeof(text),
+             "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/"
+             "nonexistent\",\"mcpServers\":{\"fake\":{"
+             "\"command\":\"fake\"%s}}%s}",
+             extra ? extra : "", top ? top : "");
+    world_load(text);
 }
 
 static void world_stopped(void *arg)
