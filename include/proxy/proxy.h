@@ -8,6 +8,7 @@
 #include "wire/mcp.h"
 
 struct loop;
+struct metrics;
 struct proxy;
 struct transport_ops;
 
@@ -33,6 +34,12 @@ void proxy_stop(struct proxy *p, void (*done)(void *), void *arg);
 void proxy_free(struct proxy *p);
 
 size_t proxy_session_count(const struct proxy *p);
+
+/* Whether proxy_stop was called. */
+bool proxy_is_stopping(const struct proxy *p);
+
+/* The metrics of the process as a whole; each server has its own. Lives as long as the proxy. */
+struct metrics *proxy_metrics(struct proxy *p);
 
 /* An error answer as mcpool gives it (protocol.md 7): appends the whole JSON-RPC message. id: raw
  * token or empty. server may be NULL. delivered: "no", "maybe" or NULL to leave it out.

@@ -368,6 +368,7 @@ struct proxy {
     struct timer drain;
     struct task check_drained;
     uint64_t late_answers, dropped_messages, ambiguous_asks;
+    struct metrics *metrics; /* of the process */
 };
 
 /* A call or session ended while draining. */

@@ -213,6 +213,7 @@ static void add_route(struct proxy *p, const struct server_config *sc,
     }
     struct server *s = server_new(p->env, p->config, sc, tr->stdio, tr->arg, &pool_user, p);
     s->pace = &p->pace;
+    s->process_metrics = p->metrics;
     p->routes[p->route_count++] = (struct route){.name = sc->name, .server = s};
 }
 
@@ -221,6 +222,7 @@ struct proxy *proxy_new(struct env *env, struct config *config, const struct pro
     struct proxy *p = xcalloc(1, sizeof(*p));
     p->env = env;
     p->config = config_ref(config);
+    p->metrics = metrics_new(METRIC_PROCESS);
     p->routes = xcalloc(config->servers_n + 1, sizeof(*p->routes));
     timer_init(&p->drain, drain_over, p);
     task_init(&p->check_drained, check_drained, p);
@@ -266,6 +268,7 @@ void proxy_free(struct proxy *p)
     env_timer_clear(p->env, &p->drain);
     env_task_clear(p->env, &p->check_drained);
     free(p->routes);
+    metrics_free(p->metrics);
     config_unref(p->config);
     free(p);
 }
@@ -273,4 +276,14 @@ void proxy_free(struct proxy *p)
 size_t proxy_session_count(const struct proxy *p)
 {
     return HASH_COUNT(p->sessions);
+}
+
+bool proxy_is_stopping(const struct proxy *p)
+{
+    return p->stopping;
+}
+
+struct metrics *proxy_metrics(struct proxy *p)
+{
+    return p->metrics;
 }
