@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "config/config.h"
+#include "front/admin.h"
 #include "front/front.h"
 #include "io/child.h"
 #include "io/loop.h"
@@ -26,6 +27,7 @@ struct daemon {
     struct config *config;
     struct proxy *proxy;
     struct front *front;
+    struct admin *admin;
 };
 
 struct options {
@@ -233,6 +235,8 @@ static int run(struct daemon *d)
     struct proxy_transports transports = {.stdio = &stdio_transport, .arg = &d->loop};
     d->proxy = proxy_new(&d->loop.env, d->config, &transports);
     r = front_new(&d->loop, d->proxy, d->config, &d->front);
+    if (r == 0)
+        r = admin_new(&d->loop, d->proxy, d->config, &d->admin);
     if (r == 0) {
         loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
         loop_on_signal(&d->loop, SIGINT, on_terminate, d);
@@ -243,8 +247,9 @@ static int run(struct daemon *d)
         loop_run(&d->loop);
         reap_the_rest(&d->loop);
         log_notice(NULL, "stopped");
-        front_free(d->front);
     }
+    admin_free(d->admin);
+    front_free(d->front);
     proxy_free(d->proxy);
     loop_done(&d->loop);
     return r;

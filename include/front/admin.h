@@ -1,0 +1,30 @@
+/* The admin interface: status, health, metrics and recovery by force, as HTTP over the unix socket
+ * config->admin_path. There is no other way in: the socket has mode 0600, and each peer must be
+ * root or the user that runs the daemon.
+ *
+ *     GET  /                       what there is
+ *     GET  /status[?server=NAME]   JSON: all servers, or one
+ *     POST /recover[?server=NAME]  recovery by force, of all servers or one; JSON: what was done
+ *     GET  /metrics                OpenMetrics 1.0
+ *     GET  /healthz                200 while the process answers
+ *     GET  /readyz                 200 once the first attempt of each server has come to an end
+ *
+ * HEAD works wherever GET does. No request takes a body. Errors are {"error": "a sentence"}. */
+#ifndef FRONT_ADMIN_H
+#define FRONT_ADMIN_H
+
+#include "config/config.h"
+#include "io/loop.h"
+
+struct admin;
+struct proxy;
+
+/* Opens the socket. config is ref'ed; loop and proxy are borrowed until admin_free. 0, or -errno
+ * (logged). */
+int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, struct admin **ret);
+
+/* Closes the socket and every connection, at once: the interface works to the very end of a planned
+ * stop. Before proxy_free. Accepts NULL. */
+void admin_free(struct admin *a);
+
+#endif

@@ -1,0 +1,132 @@
+/* Documents: a head, one piece per server, an end. A document remembers the index of the next
+ * server and no pointer into anything that changes between two pieces. */
+#include "front/admin_doc.h"
+
+#include "base/util.h"
+#include "base/version.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct admin_doc {
+    enum admin_doc_kind kind;
+    struct admin_view view;
+    const struct route *only; /* NULL: all */
+    struct recover_result *results;
+    struct admin_json json;
+    bool begun;
+    size_t next; /* server */
+};
+
+struct admin_doc *admin_doc_new(enum admin_doc_kind kind, const struct admin_view *view,
+                                const struct route *only, struct recover_result *results)
+{
+    struct admin_doc *d = xcalloc(1, sizeof(*d));
+    d->kind = kind;
+    d->view = *view;
+    d->only = only;
+    d->results = results;
+    return d;
+}
+
+struct admin_doc *admin_doc_free(struct admin_doc *d)
+{
+    if (d)
+        free(d->results);
+    free(d);
+    return NULL;
+}
+
+bool admin_all_tried(const struct proxy *proxy)
+{
+    const struct route *r;
+    for (size_t i = 0; (r = route_at(proxy, i)); i++)
+        if (!r->server->tried && r->server->sc->resilience.min_connections)
+            return false;
+    return true;
+}
+
+static const struct route *route_of(const struct admin_doc *d, size_t index)
+{
+    if (d->only)
+        return index == 0 ? d->only : NULL;
+    return route_at(d->view.proxy, index);
+}
+
+static void begin(struct admin_doc *d)
+{
+    struct admin_json *j = &d->json;
+    const struct admin_view *v = &d->view;
+    admin_json_begin(j, NULL, '{');
+    switch (d->kind) {
+    case ADMIN_DOC_STATUS:
+        admin_json_str(j, "version", MCPOOL_VERSION);
+        admin_json_u64(j, "pid", (uint64_t)getpid());
+        admin_json_wall(j, "time", v->wall_offset + v->env->now);
+        admin_json_wall(j, "started_at", v->wall_offset + v->started_at);
+        admin_json_seconds(j, "uptime_seconds", v->env->now - v->started_at);
+        admin_json_bool(j, "stopping", proxy_is_stopping(v->proxy));
+        admin_json_u64(j, "sessions", proxy_session_count(v->proxy));
+        break;
+    case ADMIN_DOC_READY:
+        admin_json_bool(j, "ready", admin_all_tried(v->proxy) && !proxy_is_stopping(v->proxy));
+        admin_json_bool(j, "stopping", proxy_is_stopping(v->proxy));
+        break;
+    case ADMIN_DOC_RECOVERED:
+        break;
+    }
+    admin_json_begin(j, "servers", '[');
+}
+
+static void write_ready(struct admin_json *j, const struct route *r)
+{
+    admin_json_begin(j, NULL, '{');
+    admin_json_str(j, "name", r->name);
+    admin_json_bool(j, "tried", r->server->tried);
+    admin_json_str(j, "health_status", health_name(server_health(r->server)));
+    admin_json_end(j, '}');
+}
+
+static void write_recovered(struct admin_json *j, const struct route *r,
+                            const struct recover_result *result)
+{
+    admin_json_begin(j, NULL, '{');
+    admin_json_str(j, "name", r->name);
+    admin_json_u64(j, "reset", result->reset);
+    admin_json_u64(j, "torn_down", result->torn_down);
+    admin_json_u64(j, "started", result->started);
+    admin_json_u64(j, "ready", result->ready);
+    admin_json_str(j, "circuit_breaker_before", breaker_state_name(result->breaker));
+    admin_json_end(j, '}');
+}
+
+bool admin_doc_next(struct admin_doc *d, struct buf *out)
+{
+    struct admin_json *j = &d->json;
+    j->out = out;
+    if (!d->begun) {
+        d->begun = true;
+        begin(d);
+    }
+    const struct route *r = route_of(d, d->next);
+    if (r) {
+        switch (d->kind) {
+        case ADMIN_DOC_STATUS:
+            admin_status_server(j, &d->view, r->server);
+            break;
+        case ADMIN_DOC_READY:
+            write_ready(j, r);
+            break;
+        case ADMIN_DOC_RECOVERED:
+            write_recovered(j, r, &d->results[d->next]);
+            break;
+        }
+        d->next++;
+    }
+    if (route_of(d, d->next))
+        return true;
+    admin_json_end(j, ']');
+    admin_json_end(j, '}');
+    buf_append_str(out, "\n");
+    return false;
+}

@@ -1,0 +1,69 @@
+/* What the modules of the admin interface share. */
+#ifndef FRONT_ADMIN_PRIV_H
+#define FRONT_ADMIN_PRIV_H
+
+#include "front/admin.h"
+#include "front/admin_doc.h"
+#include "io/listen.h"
+#include "wire/http1.h"
+
+#include <sys/queue.h>
+
+/* Connections that are served at the same time. As many again may be under way to be refused;
+ * further ones wait in the kernel. */
+#define ADMIN_CONNECTIONS_MAX 32
+
+/* Responses of which the whole text is held in memory while they are read: /metrics. */
+#define ADMIN_WHOLE_MAX 4
+
+struct admin_conn;
+
+struct admin {
+    struct loop *loop;
+    struct proxy *proxy;
+    struct config *config; /* one reference */
+    struct listener *listener;
+    usec_t started_at;
+    TAILQ_HEAD(admin_conns, admin_conn) conns;
+    unsigned connections; /* in conns */
+    unsigned whole;       /* of these, with a long text held */
+    struct buf scratch;   /* of the writers: empty between calls */
+};
+
+/* The answer to a request: a text, or a document that is written while it is read. */
+struct admin_reply {
+    unsigned status;
+    const char *content_type;
+    const char *allow; /* the Allow field; NULL = none */
+    struct buf body;
+    struct admin_doc *doc; /* NULL: body */
+};
+
+/* ---- requests (admin_request.c) ---- */
+
+/* Acts on a request and fills in *ret, of which body and doc become the caller's. head is borrowed.
+ */
+void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,
+                   struct admin_reply *ret);
+
+/* An error of a status: a sentence as JSON. */
+void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Whether a peer may use the interface: root and the user that the daemon runs as. */
+bool admin_allows(const struct peer *peer);
+
+/* ---- metrics (admin_metrics.c) ---- */
+
+/* Brings the gauges up to date and appends all metrics as OpenMetrics text. */
+void admin_metrics(const struct admin_view *view, struct buf *out);
+
+/* ---- connections (admin_conn.c) ---- */
+
+/* Serves an accepted descriptor, which it owns from now on. */
+void admin_conn_start(struct admin *a, int fd, const struct peer *peer);
+
+/* Closes the connection that stands first in a->conns, at once. */
+void admin_conn_close(struct admin_conn *c);
+
+#endif

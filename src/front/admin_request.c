@@ -1,0 +1,208 @@
+/* Requests of the admin interface: which endpoint, which method, which server.
+ *
+ * /recover without a server means all of them, so whatever might have been meant to name one and
+ * does not (a misspelt parameter, an empty name, a body) is refused, not ignored. */
+#include "base/log.h"
+#include "base/util.h"
+#include "front/admin_priv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define JSON "application/json"
+#define TEXT "text/plain; charset=utf-8"
+
+struct request {
+    struct admin *admin;
+    const struct peer *peer;
+    const struct route *server; /* NULL: all */
+    struct admin_view view;
+};
+
+struct endpoint {
+    const char *path;
+    const char *allow; /* methods */
+    bool posts;        /* POST, else GET and HEAD */
+    bool about_server; /* takes ?server=NAME */
+    void (*answer)(const struct request *r, struct admin_reply *ret);
+    const char *help;
+};
+
+bool admin_allows(const struct peer *peer)
+{
+    return peer->is_unix && (peer->uid == 0 || peer->uid == geteuid());
+}
+
+void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    struct admin_json j = {.out = &ret->body};
+    admin_json_begin(&j, NULL, '{');
+    admin_json_str(&j, "error", text);
+    admin_json_end(&j, '}');
+    buf_append_str(&ret->body, "\n");
+    ret->status = status;
+    ret->content_type = JSON;
+}
+
+static void set_doc(const struct request *r, struct admin_reply *ret, enum admin_doc_kind kind,
+                    struct recover_result *results)
+{
+    ret->content_type = JSON;
+    ret->doc = admin_doc_new(kind, &r->view, r->server, results);
+}
+
+/* ---- endpoints ---- */
+
+static void answer_status(const struct request *r, struct admin_reply *ret)
+{
+    set_doc(r, ret, ADMIN_DOC_STATUS, NULL);
+}
+
+static void answer_ready(const struct request *r, struct admin_reply *ret)
+{
+    bool ready = admin_all_tried(r->view.proxy) && !proxy_is_stopping(r->view.proxy);
+    ret->status = ready ? 200 : 503;
+    set_doc(r, ret, ADMIN_DOC_READY, NULL);
+}
+
+static void answer_health(const struct request *r, struct admin_reply *ret)
+{
+    (void)r;
+    ret->content_type = TEXT;
+    buf_append_str(&ret->body, "ok\n");
+}
+
+static void answer_metrics(const struct request *r, struct admin_reply *ret)
+{
+    if (r->admin->whole >= ADMIN_WHOLE_MAX) {
+        admin_reply_error(ret, 503,
+                          "%u others are reading the metrics; read them one after the other",
+                          r->admin->whole);
+        return;
+    }
+    ret->content_type = METRICS_CONTENT_TYPE;
+    admin_metrics(&r->view, &ret->body);
+}
+
+/* Everything is done before the first byte is answered: a client that does not read its answer must
+ * not keep servers from being recovered. */
+static void answer_recover(const struct request *r, struct admin_reply *ret)
+{
+    const struct proxy *proxy = r->view.proxy;
+    const struct route *route;
+    size_t n = 0;
+    if (proxy_is_stopping(proxy)) {
+        admin_reply_error(ret, 503, "mcpoold is stopping and brings nothing back any more.");
+        return;
+    }
+    log_notice(LOG_CTX(.server = r->server ? r->server->name : NULL),
+               "recovery of %s by force, asked for by uid %u (pid %d)",
+               r->server ? "this server" : "all servers", (unsigned)r->peer->uid,
+               (int)r->peer->pid);
+    while (route_at(proxy, n))
+        n++;
+    struct recover_result *results = xcalloc(n + 1, sizeof(*results));
+    if (r->server) {
+        server_recover(r->server->server, RECOVER_BY_OPERATOR, &results[0]);
+    } else {
+        for (size_t i = 0; (route = route_at(proxy, i)); i++)
+            server_recover(route->server, RECOVER_BY_OPERATOR, &results[i]);
+    }
+    set_doc(r, ret, ADMIN_DOC_RECOVERED, results);
+}
+
+static void answer_index(const struct request *r, struct admin_reply *ret);
+
+static const struct endpoint endpoints[] = {
+    {"/", "GET, HEAD", false, false, answer_index, "this page"},
+    {"/status", "GET, HEAD", false, true, answer_status, "all servers, or one, as JSON"},
+    {"/recover", "POST", true, true, answer_recover, "recovers all servers, or one, by force"},
+    {"/metrics", "GET, HEAD", false, false, answer_metrics, "OpenMetrics"},
+    {"/healthz", "GET, HEAD", false, false, answer_health, "200 while the process answers"},
+    {"/readyz", "GET, HEAD", false, false, answer_ready,
+     "200 once every server was tried, whatever came of it"},
+};
+
+static void answer_index(const struct request *r, struct admin_reply *ret)
+{
+    (void)r;
+    ret->content_type = TEXT;
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        const struct endpoint *e = &endpoints[i];
+        buf_appendf(&ret->body, "%-4s %-9s%-15s %s\n", e->posts ? "POST" : "GET", e->path,
+                    e->about_server ? "[?server=NAME]" : "", e->help);
+    }
+}
+
+/* ---- from the head to the endpoint ---- */
+
+static const struct endpoint *find_endpoint(struct slice path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
+        if (slice_is(path, endpoints[i].path))
+            return &endpoints[i];
+    return NULL;
+}
+
+static const struct route *find_server(const struct proxy *proxy, struct slice name)
+{
+    const struct route *r;
+    for (size_t i = 0; (r = route_at(proxy, i)); i++)
+        if (slice_is(name, r->name))
+            return r;
+    return NULL;
+}
+
+/* The query is nothing, or server=NAME and nothing else. false: the answer was given. */
+static bool read_query(struct slice query, struct request *r, struct admin_reply *ret)
+{
+    if (query.n == 0)
+        return true;
+    struct slice name = http1_query_get(query, "server");
+    if (!name.p || name.n == 0 || name.n + strlen("server=") != query.n) {
+        admin_reply_error(ret, 400,
+                          "The query must be ?server=NAME; without one, all servers are meant.");
+        return false;
+    }
+    r->server = find_server(r->view.proxy, name);
+    if (!r->server) {
+        int n = name.n > CONFIG_NAME_MAX ? CONFIG_NAME_MAX : (int)name.n;
+        admin_reply_error(ret, 404, "There is no server called \"%.*s\"; GET /status lists them.",
+                          n, name.p);
+    }
+    return r->server != NULL;
+}
+
+void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,
+                   struct admin_reply *ret)
+{
+    const struct endpoint *e = find_endpoint(head->path);
+    struct request r = {
+        .admin = a,
+        .peer = peer,
+        .view = {.proxy = a->proxy,
+                 .env = &a->loop->env,
+                 .started_at = a->started_at,
+                 .wall_offset = clock_realtime() - a->loop->env.now},
+    };
+    bool gets = head->method == HTTP1_GET || head->method == HTTP1_HEAD;
+    *ret = (struct admin_reply){.status = 200};
+    if (!e) {
+        admin_reply_error(ret, 404, "There is no such page; GET / lists those that there are.");
+        return;
+    }
+    if (e->posts ? head->method != HTTP1_POST : !gets) {
+        ret->allow = e->allow;
+        admin_reply_error(ret, 405, "%s takes %s only.", e->path, e->allow);
+        return;
+    }
+    if (!e->about_server || read_query(head->query, &r, ret))
+        e->answer(&r, ret);
+}

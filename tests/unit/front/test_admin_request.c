@@ -1,0 +1,300 @@
+/* Requests of the admin interface: which are answered, which are refused and with what advice, and
+ * what a recovery really does. */
+#include "admin_test.h"
+
+#include <unistd.h>
+
+static struct loop loop; /* only its clock is looked at */
+static struct admin admin;
+static struct peer operator= {.is_unix = true, .pid = 1};
+static struct admin_reply reply;
+static char body[1024 * 1024];
+
+static void begin(const char *extra)
+{
+    world_new(extra, NULL);
+    operator.uid = geteuid();
+    loop.env.now = w.env.now;
+    admin = (struct admin){.loop = &loop, .proxy = w.proxy, .config = w.config};
+}
+
+/* The status of the answer to a request line; its body in `body`. */
+static unsigned ask(const char *line)
+{
+    static const struct http1_limits limits = {
+        .max_head_bytes = 4096, .max_line_bytes = 2048, .max_headers = 8};
+    struct http1_scan scan = HTTP1_SCAN_INIT;
+    struct http1_request head;
+    char text[2048];
+    int n = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: x\r\n\r\n", line);
+    ck_assert_int_eq(http1_parse_request(&scan, slice_of(text, (size_t)n), &limits, &head), n);
+    admin_request(&admin, &head, &operator, & reply);
+    memset(text, 'x', sizeof(text)); /* nobody may keep pointers into it */
+    if (reply.doc)
+        while (admin_doc_next(reply.doc, &reply.body))
+            ;
+    size_t len = buf_len(&reply.body) < sizeof(body) ? buf_len(&reply.body) : sizeof(body) - 1;
+    memcpy(body, buf_peek(&reply.body).p, len);
+    body[len] = 0;
+    reply.doc = admin_doc_free(reply.doc);
+    buf_done(&reply.body);
+    return reply.status;
+}
+
+static const struct {
+    const char *line;
+    unsigned status;
+    const char *allow;
+    const char *says;
+} table[] = {
+    {"GET /", 200, NULL, "POST /recover"},
+    {"HEAD /", 200, NULL, "/status"},
+    {"GET /healthz", 200, NULL, "ok\n"},
+    {"GET /status", 200, NULL, "\"name\":\"other\""},
+    {"GET /status?", 200, NULL, "\"name\":\"other\""},
+    {"GET /status?server=fake", 200, NULL, "\"name\":\"fake\""},
+    {"GET /metrics", 200, NULL, "# EOF\n"},
+    {"GET /nothing", 404, NULL, "GET / lists"},
+    {"GET /status/", 404, NULL, "GET / lists"},
+    {"GET /%73tatus", 404, NULL, "GET / lists"},
+    {"POST /nothing", 404, NULL, "GET / lists"},
+    {"GET /status?server=nobody", 404, NULL, "no server called \\\"nobody\\\"; GET /status"},
+    {"GET /status?server=f%61ke", 404, NULL, "no server"},
+    {"GET /status?server=FAKE", 404, NULL, "no server"},
+    {"GET /status?sever=fake", 400, NULL, "?server=NAME"},
+    {"GET /status?server=", 400, NULL, "?server=NAME"},
+    {"GET /status?server", 400, NULL, "?server=NAME"},
+    {"GET /status?server=fake&server=other", 400, NULL, "?server=NAME"},
+    {"GET /status?x=1&server=fake", 400, NULL, "?server=NAME"},
+    {"POST /status", 405, "GET, HEAD", "/status takes GET, HEAD only"},
+    {"DELETE /", 405, "GET, HEAD", "takes GET, HEAD only"},
+    {"OPTIONS /metrics", 405, "GET, HEAD", "only"},
+    {"GET /recover", 405, "POST", "/recover takes POST only"},
+    {"HEAD /recover", 405, "POST", "/recover takes POST only"},
+    {"POST /recover?server=nobody", 404, NULL, "no server"},
+    {"POST /recover?server=", 400, NULL, "?server=NAME"},
+    {"POST /recover?name=fake", 400, NULL, "?server=NAME"},
+};
+
+START_TEST(each_request_gets_its_answer)
+{
+    begin(OTHER_SERVER);
+    ck_assert_uint_eq(ask(table[_i].line), table[_i].status);
+    ck_assert_has(body, table[_i].says);
+    if (table[_i].allow)
+        ck_assert_str_eq(reply.allow, table[_i].allow);
+    else
+        ck_assert_ptr_null(reply.allow);
+    if (reply.status >= 400) {
+        cJSON *t = cJSON_Parse(body);
+        ck_assert_ptr_nonnull(t);
+        ck_assert_str_eq(reply.content_type, "application/json");
+        ck_assert_ptr_nonnull(strchr(text(at(t, "error", NULL)), ' '));
+        cJSON_Delete(t);
+    }
+    ck_assert_uint_eq(w.opens, 0); /* a refused recovery starts nothing */
+    world_end();
+}
+END_TEST
+
+START_TEST(one_server_only_when_one_is_named)
+{
+    begin(OTHER_SERVER);
+    ck_assert_uint_eq(ask("GET /status?server=fake"), 200);
+    ck_assert_ptr_null(strstr(body, "\"other\""));
+    world_end();
+}
+END_TEST
+
+START_TEST(a_name_from_outside_is_cut)
+{
+    begin(NULL);
+    char line[1200] = "GET /status?server=";
+    memset(line + strlen(line), 'a', 1000);
+    ck_assert_uint_eq(ask(line), 404);
+    ck_assert_uint_lt(strlen(body), 200);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_recovery_tries_at_once)
+{
+    begin(OTHER_SERVER);
+    w.refuse = w.fatal = true;
+    proxy_start(w.proxy);
+    turn();
+    ck_assert_uint_eq(w.opens, 2);
+    ck_assert_uint_eq(server_at(1)->pools->slots[0].state, CONN_WAITING);
+    w.refuse = false;
+    ck_assert_uint_eq(ask("POST /recover?server=other"), 200);
+    turn();
+    ck_assert_uint_eq(w.opens, 3);
+    ck_assert_uint_eq(server_at(0)->pools->slots[0].state, CONN_WAITING);
+    ck_assert_uint_eq(server_at(1)->pools->slots[0].state, CONN_READY);
+    cJSON *t = cJSON_Parse(body);
+    ck_assert_int_eq(cJSON_GetArraySize(at(t, "servers", NULL)), 1);
+    ck_assert_str_eq(text(at(t, "servers", "0", "name", NULL)), "other");
+    ck_assert_double_eq(number(at(t, "servers", "0", "reset", NULL)), 1);
+    ck_assert_double_eq(number(at(t, "servers", "0", "started", NULL)), 1);
+    ck_assert_double_eq(number(at(t, "servers", "0", "ready", NULL)), 0);
+    cJSON_Delete(t);
+
+    ck_assert_uint_eq(ask("POST /recover"), 200);
+    turn();
+    ck_assert_uint_eq(w.opens, 4);
+    ck_assert_uint_eq(server_at(0)->pools->slots[0].state, CONN_READY);
+    t = cJSON_Parse(body);
+    ck_assert_int_eq(cJSON_GetArraySize(at(t, "servers", NULL)), 2);
+    ck_assert_double_eq(number(at(t, "servers", "0", "started", NULL)), 1);
+    ck_assert_double_eq(number(at(t, "servers", "1", "started", NULL)), 0);
+    ck_assert_double_eq(number(at(t, "servers", "1", "ready", NULL)), 1);
+    cJSON_Delete(t);
+    world_end();
+}
+END_TEST
+
+/* Calls that run are none of its business. */
+START_TEST(a_recovery_leaves_calls_alone)
+{
+    struct client c;
+    begin(NULL);
+    proxy_start(w.proxy);
+    turn();
+    client_ready(&c);
+    client_say(&c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+                   "\"x\"}}");
+    struct fake *f = fake_at(0);
+    uint64_t id;
+    ck_assert(json_u64(json_get(slice_str(fake_read(f)), "id"), &id));
+    ck_assert_uint_eq(ask("POST /recover"), 200);
+    turn();
+    ck_assert_uint_eq(w.opens, 1);
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)id);
+    turn();
+    ck_assert_has(client_read(&c), "\"result\"");
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_daemon_that_stops_is_not_ready_and_recovers_nothing)
+{
+    struct client c;
+    begin(NULL);
+    proxy_start(w.proxy);
+    turn();
+    client_ready(&c);
+    client_say(&c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+                   "\"x\"}}");
+    ck_assert_uint_eq(ask("GET /readyz"), 200);
+    proxy_stop(w.proxy, world_stopped, NULL); /* waits for the call */
+    ck_assert_uint_eq(ask("GET /readyz"), 503);
+    ck_assert_has(body, "\"stopping\":true");
+    ck_assert_uint_eq(ask("POST /recover"), 503);
+    ck_assert_has(body, "stopping");
+    ck_assert_uint_eq(ask("GET /status"), 200);
+    ck_assert_uint_eq(ask("GET /healthz"), 200);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(not_ready_before_the_first_attempt)
+{
+    begin(NULL);
+    ck_assert_uint_eq(ask("GET /readyz"), 503);
+    ck_assert_has(body, "\"ready\":false");
+    ck_assert_has(body, "\"tried\":false");
+    w.refuse = true;
+    proxy_start(w.proxy);
+    turn();
+    ck_assert_uint_eq(ask("GET /readyz"), 200);
+    ck_assert_has(body, "\"unhealthy\"");
+    world_end();
+}
+END_TEST
+
+/* The value of a sample of the metrics page in `body`. */
+static double sample(const char *name)
+{
+    const char *line = strstr(body, name);
+    ck_assert_msg(line != NULL, "no sample %s", name);
+    return strtod(line + strlen(name), NULL);
+}
+
+START_TEST(gauges_say_what_the_status_says)
+{
+    struct client c;
+    begin(OTHER_SERVER);
+    proxy_start(w.proxy);
+    turn();
+    client_ready(&c);
+    w.refuse = true;
+    fake_die(w.fakes); /* the newest: of the other server */
+    turn();
+    server_at(1)->breaker.state = BREAKER_OPEN;
+    admin.started_at = loop.env.now;
+    ck_assert_uint_eq(ask("GET /metrics"), 200);
+    ck_assert_double_eq(sample("mcpool_pool_slots{server=\"fake\",state=\"ready\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_pool_slots{server=\"fake\",state=\"waiting\"} "), 0);
+    ck_assert_double_eq(sample("mcpool_pool_slots{server=\"other\",state=\"ready\"} "), 0);
+    ck_assert_double_eq(sample("mcpool_pool_slots{server=\"other\",state=\"waiting\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_breaker_state{server=\"fake\",state=\"closed\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_breaker_state{server=\"other\",state=\"closed\"} "), 0);
+    ck_assert_double_eq(sample("mcpool_breaker_state{server=\"other\",state=\"open\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_server_health{server=\"fake\",state=\"healthy\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_server_health{server=\"other\",state=\"unhealthy\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_server_health{server=\"other\",state=\"healthy\"} "), 0);
+    ck_assert_double_eq(sample("\nmcpool_sessions "), 1);
+    double now = (double)clock_realtime() / 1e6;
+    ck_assert_double_le(sample("\nmcpool_start_time_seconds "), now);
+    ck_assert_double_gt(sample("\nmcpool_start_time_seconds "), now - 600);
+    ck_assert_str_eq(body + strlen(body) - 6, "# EOF\n");
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(long_texts_are_held_for_a_few_readers_only)
+{
+    begin(NULL);
+    admin.whole = ADMIN_WHOLE_MAX - 1;
+    ck_assert_uint_eq(ask("GET /metrics"), 200);
+    admin.whole = ADMIN_WHOLE_MAX;
+    ck_assert_uint_eq(ask("GET /metrics"), 503);
+    ck_assert_uint_eq(ask("GET /status"), 200);
+    world_end();
+}
+END_TEST
+
+START_TEST(root_and_our_own_user_are_let_in)
+{
+    ck_assert(admin_allows(&(struct peer){.is_unix = true, .uid = 0}));
+    ck_assert(admin_allows(&(struct peer){.is_unix = true, .uid = geteuid()}));
+    ck_assert(!admin_allows(&(struct peer){.is_unix = true, .uid = geteuid() + 1}));
+    ck_assert(!admin_allows(&(struct peer){.is_unix = true, .uid = (uid_t)-1}));
+    ck_assert(!admin_allows(&(struct peer){.is_loopback = true, .uid = geteuid()}));
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("requests");
+    tcase_add_loop_test(tc, each_request_gets_its_answer, 0, ARRAY_LEN(table));
+    tcase_add_test(tc, one_server_only_when_one_is_named);
+    tcase_add_test(tc, a_name_from_outside_is_cut);
+    tcase_add_test(tc, a_recovery_tries_at_once);
+    tcase_add_test(tc, a_recovery_leaves_calls_alone);
+    tcase_add_test(tc, a_daemon_that_stops_is_not_ready_and_recovers_nothing);
+    tcase_add_test(tc, not_ready_before_the_first_attempt);
+    tcase_add_test(tc, gauges_say_what_the_status_says);
+    tcase_add_test(tc, long_texts_are_held_for_a_few_readers_only);
+    tcase_add_test(tc, root_and_our_own_user_are_let_in);
+    Suite *s = suite_create("admin_request");
+    suite_add_tcase(s, tc);
+    SRunner *sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    int failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
