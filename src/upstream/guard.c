@@ -140,7 +140,8 @@ static void log_transition(struct server *s, enum breaker_state from, enum break
     enum log_level level = to == BREAKER_OPEN ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE;
     char next[80] = "";
     if (to == BREAKER_OPEN)
-        snprintf(next, sizeof(next), "; calls are refused, next trial in %.1f s",
+        snprintf(next, sizeof(next),
+                 "; calls are refused until a connection comes back, trial in %.1f s",
                  (double)s->sc->resilience.circuit_breaker_timeout / USEC_PER_SEC);
     log_event(level, LOG_CTX(.server = s->sc->name), "breaker %s -> %s (%s)%s",
               breaker_state_name(from), breaker_state_name(to), why, next);
