@@ -123,6 +123,18 @@ static struct session *attribute(struct conn *c, struct call **ret_call)
     return s && mux_haunted(mux_of(c), &s->affinity) ? NULL : s;
 }
 
+/* Calls for which a server has begun to ask are not sent again if it dies: the user would be asked
+ * twice. Where it is not known for which one, it may be for any. */
+static void note_asked(struct conn *c, struct call *call)
+{
+    struct uplink *u;
+    if (call)
+        call->asked = true;
+    for (size_t pos = 0; !call && (u = mux_next(mux_of(c), &pos)) != NULL;)
+        if (u->on_answer == call_on_answer)
+            container_of(u, struct call, up)->asked = true;
+}
+
 /* ---- delivery ---- */
 
 static void edit_ids(struct rpc_edits *e, const struct rpc_msg *m, struct slice id)
@@ -215,6 +227,7 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     }
     struct call *call = NULL;
     struct session *s = attribute(c, &call);
+    note_asked(c, s ? call : NULL);
     if (s) {
         put_to_client(s, c, call, text, m);
         return;

@@ -14,12 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A request up to this size is kept until it is answered, so that it can be moved to another
- * connection when the server dies without having read it; a bigger one fails with delivered "no"
- * then. */
+/* A request up to this size is kept until it is answered, so that it can go to another connection
+ * when the server dies (replay.c); a bigger one fails then. */
 #define KEEP_MAX ((size_t)64 * 1024)
-/* A server that dies unread again and again gets a request this often. */
-#define MOVES_MAX 3
 
 /* Progress extends a call, but not beyond this age. */
 #define CALL_AGE_MAX (3600 * USEC_PER_SEC)
@@ -129,59 +126,17 @@ void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg
         call_answer(c, SLICE("{}"));
         return;
     }
-    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST && c->can_follow && !c->cursor_n)
-        pin_tools(u->conn, rpc_span(text->text, m->result));
+    replay_budget_on_success(&session_server(c->session)->replay_budget);
+    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST) {
+        struct slice result = rpc_span(text->text, m->result);
+        tools_learn(u->conn->pool, result, c->first_page);
+        if (c->first_page)
+            pin_tools(u->conn, result);
+    }
     call_ref(c);
     while ((f = coalesce_take(c)) != NULL)
         answer_from_server(f, text, m);
     answer_from_server(c, text, m);
-    call_unref(c);
-}
-
-/* The server never had the request: it runs on the next connection, with a new id and its own time
- * to wait. */
-static bool move(struct call *c)
-{
-    if (!c->hold || c->moves++ == MOVES_MAX || c->session->state == SESSION_ENDED)
-        return false;
-    env_timer_clear(call_env(c), &c->deadline);
-    ticket_done(&c->ticket);
-    c->ticket.again = true;
-    pool_submit(&c->ticket);
-    return true;
-}
-
-static void lost(struct call *c, enum reason why, bool handed_over)
-{
-    char text[256];
-    if (!handed_over && why != REASON_SHUTTING_DOWN && move(c))
-        return;
-    /* While the connection is wound down in good order, queued bytes may still be delivered. */
-    bool maybe = handed_over || why == REASON_SHUTTING_DOWN;
-    if (why == REASON_SHUTTING_DOWN)
-        snprintf(text, sizeof(text),
-                 "mcpool is shutting down; the request to server \"%s\" may or may "
-                 "not have been carried out",
-                 server_name(c));
-    else if (maybe)
-        snprintf(text, sizeof(text),
-                 "Server \"%s\" stopped while processing the request; it may or may "
-                 "not have been carried out",
-                 server_name(c));
-    else
-        snprintf(text, sizeof(text), "Server \"%s\" stopped before it received the request",
-                 server_name(c));
-    call_fail(c, MCP_E_INTERNAL, why == REASON_SHUTTING_DOWN ? why : REASON_UPSTREAM_LOST,
-              maybe ? "maybe" : "no", 0, text);
-}
-
-static void on_lost(struct uplink *u, enum reason why, bool handed_over)
-{
-    struct call *c = container_of(u, struct call, up), *f;
-    call_ref(c);
-    while ((f = coalesce_take(c)) != NULL)
-        lost(f, why, handed_over);
-    lost(c, why, handed_over);
     call_unref(c);
 }
 
@@ -260,8 +215,16 @@ void call_extend(struct call *c)
 
 void call_arm_deadline(struct call *c)
 {
+    if (c->replays)
+        return; /* it runs from the first time */
     c->started_at = call_env(c)->now;
     env_timer_set(call_env(c), &c->deadline, c->started_at + budget(c));
+}
+
+void call_disarm_deadline(struct call *c)
+{
+    env_timer_clear(call_env(c), &c->deadline);
+    c->started_at = 0;
 }
 
 /* When the next notification may go: a second's worth in a burst, then at the rate. progress_until
@@ -315,6 +278,7 @@ void call_on_progress(struct call *c, const struct payload *text, const struct r
 {
     double value;
     usec_t now = call_env(c)->now;
+    c->under_way = true;
     call_extend(c);
     if (c->token.n == 0 || !json_double(rpc_span(text->text, m->progress), &value) ||
         (c->progressed && value <= c->progress))
@@ -349,11 +313,12 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->id_span = m->id;
     c->token_span = m->progress_token;
     c->uri_span = m->uri;
+    c->params_span = m->params;
     coalesce_init(c, rpc_span(text->text, m->params), m);
     c->id = slice_of(tail, id.n);
     c->token = slice_of(tail + id.n, token.n);
     c->up.on_answer = call_on_answer;
-    c->up.on_lost = on_lost;
+    c->up.on_lost = call_on_lost;
     timer_init(&c->deadline, deadline_passed, c);
     timer_init(&c->progress_timer, progress_due, c);
     LIST_INSERT_HEAD(&s->calls, c, link);
@@ -367,6 +332,7 @@ void call_submit(struct call *c)
     ticket_init(&c->ticket, &c->session->affinity);
     c->ticket.interactive = mcp_method_is_interactive(c->method);
     c->ticket.opening = c->method == MCP_INITIALIZE;
+    c->ticket.bytes = c->text.text.n;
     call_ref(c);
     pool_submit(&c->ticket);
     /* Only now, so that the bytes which have just gone out are copied off the way of the first
@@ -409,20 +375,30 @@ void call_start(struct ticket *t)
 void call_refuse(struct ticket *t, enum reason why, usec_t retry_after)
 {
     struct call *c = container_of(t, struct call, ticket);
-    char text[200];
+    const char *name = server_name(c);
+    /* It is not sent now; but one that is being sent again may have run before. */
+    bool maybe = c->replays > 0;
+    char text[256];
     switch ((int)why) {
     case REASON_OVERLOADED:
-        snprintf(text, sizeof(text), "Too many requests in progress at server \"%s\"",
-                 server_name(c));
+        snprintf(text, sizeof(text), "Too many requests in progress at server \"%s\"", name);
+        break;
+    case REASON_BREAKER_OPEN:
+        snprintf(text, sizeof(text),
+                 "Server \"%s\" is failing; calls are refused until it recovers", name);
         break;
     case REASON_SHUTTING_DOWN:
         snprintf(text, sizeof(text), "mcpool is shutting down");
         break;
     default:
-        snprintf(text, sizeof(text), "Server \"%s\" is not available", server_name(c));
+        snprintf(text, sizeof(text), "Server \"%s\" is not available", name);
         break;
     }
-    call_fail(c, MCP_E_INTERNAL, why, "no", retry_after, text);
+    size_t n = strlen(text);
+    if (maybe)
+        snprintf(text + n, sizeof(text) - n,
+                 "; the request may or may not have been carried out before");
+    call_fail(c, MCP_E_INTERNAL, why, maybe ? "maybe" : "no", retry_after, text);
 }
 
 /* ---- the end ---- */

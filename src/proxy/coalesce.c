@@ -28,14 +28,19 @@ void coalesce_init(struct call *c, struct slice params, const struct rpc_msg *m)
     default:
         return;
     }
+    c->can_follow = c->first_page = true;
     /* Anything but a cursor may mean something to the server. */
     while (params.n && json_next_member(&it, &key, &value)) {
-        if (!json_string_is(key, "cursor") || value.n > sizeof(c->cursor))
-            return;
+        bool is_cursor = json_string_is(key, "cursor");
+        if (is_cursor)
+            c->first_page = false;
+        if (!is_cursor || value.n > sizeof(c->cursor)) {
+            c->can_follow = false;
+            continue;
+        }
         memcpy(c->cursor, value.p, value.n);
         c->cursor_n = value.n;
     }
-    c->can_follow = true;
 }
 
 bool coalesce_join(struct call *c)

@@ -123,7 +123,10 @@ struct call {
         text; /* the request; borrowed inside session_submit, held in `hold` afterwards */
     struct blob
         *hold; /* keeps text alive: while it waits, and then if it is small enough to be moved */
-    unsigned moves;      /* times it went on to another connection */
+    unsigned moves;      /* times it went on to another connection, unread */
+    unsigned replays;    /* times it was sent again though it may have been received */
+    bool under_way;      /* its progress was seen */
+    bool asked;          /* its server asked something, for it as far as one can tell */
     struct span id_span; /* where the id and the progress token stand in text */
     struct span token_span;
     struct slice id;    /* copies, in the tail of this allocation */
@@ -136,8 +139,10 @@ struct call {
     bool progressed;
     usec_t started_at;
     struct timer deadline;
-    unsigned asks;               /* open asks that were put to the client for this call */
-    struct span uri_span;        /* subscribe, unsubscribe */
+    unsigned asks;        /* open asks that were put to the client for this call */
+    struct span uri_span; /* subscribe, unsubscribe */
+    struct span params_span;
+    bool first_page;             /* of a list */
     bool can_follow;             /* a list with nothing but perhaps a cursor: see coalesce.c */
     char cursor[128];            /* its raw token */
     size_t cursor_n;             /* 0: the first page */
@@ -156,6 +161,10 @@ struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* The uplink function of calls; tells them from mcpool's own requests. */
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m);
+/* Its connection ended, or that of the request it waited for: it goes on elsewhere or fails, and so
+ * do its followers. */
+void call_lost(struct call *c, enum reason why, bool handed_over);
+void call_on_lost(struct uplink *u, enum reason why, bool handed_over);
 /* The answer was thrown away unread. */
 void call_on_discarded(struct uplink *u, enum reason why);
 /* Hands the call to the pool. */
@@ -168,8 +177,10 @@ void call_send(struct call *c);
 
 /* Something moved: the budget for its answer starts again, within the hour that a call may live. */
 void call_extend(struct call *c);
-/* The server has it now: starts the budget for its answer. */
+/* The server has it now: starts the budget for its answer; not again for one that is sent again. */
 void call_arm_deadline(struct call *c);
+/* It was never received after all. */
+void call_disarm_deadline(struct call *c);
 
 /* The only place a call ends: takes it out of everything and delivers answer (NULL: nothing is
  * delivered, the outcome is CALL_CANCELLED). A second call is a no-op. */
@@ -339,7 +350,16 @@ void sub_release(struct sub *sub); /* nobody wants it any more: tells the server
 bool downgrade_answer(enum mcp_method method, enum mcp_version version, struct slice text,
                       const struct rpc_msg *m, struct buf *out);
 
-/* ---- pins ---- */
+/* ---- what tools/list said ---- */
+
+/* Longer answers to lists are passed on unlooked at: that would hold up everybody else. */
+#define LIST_RESULT_MAX ((size_t)1024 * 1024)
+
+/* An answer to tools/list passed. */
+void tools_learn(struct pool *p, struct slice result, bool first_page);
+void tools_forget(struct pool *p);
+/* Whether the tool of this name (a raw token) is known to be read-only or idempotent. */
+bool tools_are_harmless(const struct pool *p, struct slice raw_name);
 
 /* A first page of tools/list passed: notices when it differs from the one before. */
 void pin_tools(struct conn *c, struct slice result);
@@ -350,6 +370,8 @@ struct pool_state {
     unsigned level_count[MCP_LOG_UNSET]; /* sessions that asked for each level */
     bool tools_pinned;
     unsigned char tools_digest[DIGEST_SIZE]; /* of the latest first page of tools/list */
+    struct tool *tools;                      /* uthash by name: the harmless ones; see tools.c */
+    size_t tools_bytes;
 };
 
 struct proxy {

@@ -193,6 +193,7 @@ void notify_on_message(struct conn *c, struct payload *text, const struct rpc_ms
         ask_on_server_cancelled(c, text, m);
         return;
     case MCP_N_TOOLS_LIST_CHANGED:
+        tools_forget(c->pool);
         on_change(c, CHANGE_TOOLS);
         return;
     case MCP_N_PROMPTS_LIST_CHANGED:

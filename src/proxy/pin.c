@@ -7,13 +7,10 @@
 
 #include <string.h>
 
-/* Longer lists are passed on unlooked at: hashing them would hold up everybody else. */
-#define PIN_MAX ((size_t)1024 * 1024)
-
 void pin_tools(struct conn *c, struct slice result)
 {
     struct pool_state *st = c->pool->user;
-    if (result.n > PIN_MAX)
+    if (result.n > LIST_RESULT_MAX)
         return;
     unsigned char digest[DIGEST_SIZE];
     digest_sha256(result, digest);

@@ -113,6 +113,7 @@ static void pool_init(struct pool *p)
 
 static void pool_done(struct pool *p)
 {
+    tools_forget(p);
     free(p->user);
 }
 

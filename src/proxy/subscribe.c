@@ -127,14 +127,20 @@ static void fail_waiters(struct sub *sub, enum reason why, const char *message)
     }
 }
 
-/* With its connection: the entry waits for replay. Otherwise the answer was thrown away unread, and
- * the server is taken to have subscribed. */
+/* With its connection: the entry waits for replay, the calls go on if the server never had the
+ * request. Otherwise the answer was thrown away unread, and the server is taken to have subscribed.
+ */
 static void on_lost(struct uplink *u, enum reason why, bool handed_over)
 {
     struct sub *sub = container_of(u, struct sub, up);
-    (void)handed_over;
-    if (sub->mux->conn->state != CONN_READY)
+    struct call *c;
+    if (sub->mux->conn->state != CONN_READY) {
+        while ((c = LIST_FIRST(&sub->waiters)) != NULL) {
+            take_waiter(c);
+            call_lost(c, why, handed_over);
+        }
         return;
+    }
     sub->active = true;
     fail_waiters(sub, why, "The server's answer to the subscription could not be read");
     if (unused(sub))
@@ -294,8 +300,6 @@ void sub_end_of_conn(struct conn *c)
     struct sub *sub, *next;
     HASH_ITER (hh, mux_of(c)->subs, sub, next) {
         sub->active = false;
-        fail_waiters(sub, REASON_UPSTREAM_LOST,
-                     "The server stopped while the subscription was being made");
         if (unused(sub))
             sub_free(sub);
     }

@@ -174,6 +174,15 @@ static bool playing(const struct player *p)
 
 /* ---- what servers get ---- */
 
+/* Without side effects: may run once more when its server died over it. */
+static bool is_read(enum mcp_method m)
+{
+    return m == MCP_TOOLS_LIST || m == MCP_PROMPTS_LIST || m == MCP_PROMPTS_GET ||
+           m == MCP_RESOURCES_LIST || m == MCP_RESOURCES_TEMPLATES_LIST ||
+           m == MCP_RESOURCES_READ || m == MCP_COMPLETION_COMPLETE || m == MCP_TASKS_GET ||
+           m == MCP_TASKS_LIST;
+}
+
 static void server_reads_request(struct fake *f, struct slice text, const struct rpc_msg *m)
 {
     struct server_model *s = model_of(f);
@@ -197,7 +206,8 @@ static void server_reads_request(struct fake *f, struct slice text, const struct
         return;
     CHECK(nonce <= k.req_n, "%u", nonce);
     struct req *r = &k.reqs[nonce];
-    CHECK(++r->executed == 1, "request %u ran twice", nonce);
+    CHECK(++r->executed == 1 || (r->executed == 2 && is_read(m->method)), "request %u ran %u times",
+          nonce, r->executed);
     CHECK(!r->said_no, "request %u ran although its client was told that it never would", nonce);
     r->at = f;
 }
@@ -401,7 +411,7 @@ static void client_got_answer(struct player *p, struct slice text, const struct 
         unsigned got = number_at(result, "nonce");
         k.answered += got != 0;
         CHECK(got == 0 || got == nonce, "request %u got the answer of %u", nonce, got);
-        CHECK(got == 0 || r->executed == 1, "an answer out of thin air");
+        CHECK(got == 0 || r->executed >= 1, "an answer out of thin air");
         struct slice method = json_get(result, "method");
         CHECK(method.n == 0 || json_string_is(method, r->method) || json_string_is(method, "?"),
               "the answer to another request");
