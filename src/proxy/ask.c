@@ -232,7 +232,7 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
         put_to_client(s, c, call, text, m);
         return;
     }
-    proxy_of(c)->ambiguous_asks++;
+    metrics_inc(c->pool->server->metrics, METRIC_AMBIGUOUS_ASKS, 0);
     log_notice(CTX(c), "%s refused: it cannot be attributed to a single client",
                mcp_method_name(m->method));
     reply_error(c, id, MCP_E_INTERNAL, "Cannot attribute request to a single client");

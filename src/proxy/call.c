@@ -94,6 +94,7 @@ static void pass_answer(struct call *c, const struct payload *text, const struct
 {
     struct rpc_edits e = {0};
     edit_for_client(&e, c, text, m);
+    c->server_error = m->kind == RPC_ERROR;
     call_finish(c, CALL_ANSWERED, text, &e);
 }
 
@@ -362,6 +363,8 @@ void call_send(struct call *c)
 void call_start(struct ticket *t)
 {
     struct call *c = container_of(t, struct call, ticket);
+    metrics_observe(session_server(c->session)->metrics, METRIC_QUEUE_WAIT, 0,
+                    call_env(c)->now - t->queued_at);
     if (c->method == MCP_INITIALIZE)
         session_complete_initialize(c);
     else if (c->method == MCP_RESOURCES_SUBSCRIBE || c->method == MCP_RESOURCES_UNSUBSCRIBE)
@@ -403,6 +406,29 @@ void call_refuse(struct ticket *t, enum reason why, usec_t retry_after)
 
 /* ---- the end ---- */
 
+static void count_end(const struct call *c)
+{
+    struct metrics *m = session_server(c->session)->metrics;
+    enum metric_outcome o = METRIC_OUTCOME_RESULT;
+    switch (c->outcome) {
+    case CALL_PENDING:
+        return;
+    case CALL_ANSWERED:
+        o = c->server_error ? METRIC_OUTCOME_ERROR : METRIC_OUTCOME_RESULT;
+        break;
+    case CALL_FAILED:
+        o = METRIC_OUTCOME_FAILED;
+        metrics_inc(m, METRIC_CALL_FAILURES, c->reason);
+        break;
+    case CALL_CANCELLED:
+        o = METRIC_OUTCOME_CANCELLED;
+        break;
+    }
+    metrics_inc(m, METRIC_CALLS, o);
+    if (c->started_at)
+        metrics_observe(m, METRIC_CALL_DURATION, o, call_env(c)->now - c->started_at);
+}
+
 void call_finish(struct call *c, enum call_outcome outcome, const struct payload *answer,
                  const struct rpc_edits *edits)
 {
@@ -413,6 +439,7 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
         progress_due(c);
     drop_late_progress(c);
     c->outcome = outcome;
+    count_end(c);
     env_timer_clear(call_env(c), &c->deadline);
     coalesce_leave(c);
     if (c->up.id)
@@ -465,6 +492,7 @@ void call_answer_error(struct call *c, int code, const char *message)
 {
     struct buf b = BUF_INIT;
     rpc_write_error(&b, c->id, code, slice_str(message), slice_of(NULL, 0));
+    c->server_error = true;
     finish_buf(c, CALL_ANSWERED, &b);
 }
 

@@ -26,8 +26,8 @@ void proxy_write_error(struct buf *out, struct slice id, int code, enum reason w
         }
         buf_appendf(&data, "\"reason\":\"%s\"", reason_name(why));
         if (delivered)
-            buf_appendf(&data, ",\"delivered\":\"%s\",\"retryable\":%s", delivered,
-                        retryable(why, delivered) ? "true" : "false");
+            buf_appendf(&data, ",\"delivered\":\"%s\"", delivered);
+        buf_appendf(&data, ",\"retryable\":%s", retryable(why, delivered) ? "true" : "false");
         if (retry_after)
             buf_appendf(&data, ",\"retryAfterMs\":%llu",
                         (unsigned long long)((retry_after + USEC_PER_MSEC - 1) / USEC_PER_MSEC));

@@ -102,6 +102,7 @@ void session_complete_initialize(struct call *c)
     }
     buf_append_str(&b, "}");
     s->state = SESSION_OPEN;
+    metrics_inc(s->proxy->metrics, METRIC_SESSIONS_OPENED, 0);
     log_info(LOG_CTX(.server = session_server(s)->sc->name, .session = s->handle),
              "session opened, protocol %s", mcp_version_name(s->version));
     call_answer(c, buf_peek(&b));

@@ -126,6 +126,7 @@ struct call {
     unsigned moves;      /* times it went on to another connection, unread */
     unsigned replays;    /* times it was sent again though it may have been received */
     bool under_way;      /* its progress was seen */
+    bool server_error;   /* CALL_ANSWERED, with an error */
     bool asked;          /* its server asked something, for it as far as one can tell */
     struct span id_span; /* where the id and the progress token stand in text */
     struct span token_span;
@@ -389,8 +390,7 @@ struct proxy {
     void *done_arg;
     struct timer drain;
     struct task check_drained;
-    uint64_t late_answers, dropped_messages, ambiguous_asks;
-    struct metrics *metrics; /* of the process */
+    struct metrics *metrics; /* those of the process; each server has its own */
 };
 
 /* A call or session ended while draining. */

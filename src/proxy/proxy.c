@@ -27,7 +27,7 @@ static void on_response(struct conn *c, struct payload *text, const struct rpc_m
     if (m->id.n && json_u64(rpc_span(text->text, m->id), &id))
         u = mux_take(mux_of(c), id);
     if (!u) {
-        proxy_of(c)->late_answers++;
+        metrics_inc(c->pool->server->metrics, METRIC_LATE_ANSWERS, 0);
         return;
     }
     if (u == &mux_of(c)->probe_up)
@@ -274,6 +274,11 @@ void proxy_free(struct proxy *p)
     free(p);
 }
 
+struct metrics *proxy_metrics(struct proxy *p)
+{
+    return p->metrics;
+}
+
 size_t proxy_session_count(const struct proxy *p)
 {
     return HASH_COUNT(p->sessions);
@@ -282,9 +287,4 @@ size_t proxy_session_count(const struct proxy *p)
 bool proxy_is_stopping(const struct proxy *p)
 {
     return p->stopping;
-}
-
-struct metrics *proxy_metrics(struct proxy *p)
-{
-    return p->metrics;
 }

@@ -213,7 +213,7 @@ static void wait_for_push(struct session *s, struct payload *text, const struct 
             s->waiting_since = s->proxy->env->now;
         STAILQ_INSERT_TAIL(&s->waiting, p, link);
     } else if (!p) {
-        s->proxy->dropped_messages++;
+        metrics_inc(s->proxy->metrics, METRIC_MESSAGES_DROPPED, 0);
     }
     buf_done(&b);
 }

@@ -107,6 +107,7 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
         } else {
             struct rpc_edits e = {0};
             rpc_edit_add(&e, m->id, c->id);
+            c->server_error = true;
             call_finish(c, CALL_ANSWERED, text, &e);
         }
     }
