@@ -128,12 +128,8 @@ void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg
         return;
     }
     replay_budget_on_success(&session_server(c->session)->replay_budget);
-    if (m->kind == RPC_RESULT && c->method == MCP_TOOLS_LIST) {
-        struct slice result = rpc_span(text->text, m->result);
-        tools_learn(u->conn->pool, result, c->first_page);
-        if (c->first_page)
-            pin_tools(u->conn, result);
-    }
+    if (m->kind == RPC_RESULT)
+        lists_on_answer(u->conn, c, rpc_span(text->text, m->result));
     call_ref(c);
     while ((f = coalesce_take(c)) != NULL)
         answer_from_server(f, text, m);

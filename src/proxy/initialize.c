@@ -101,6 +101,7 @@ void session_complete_initialize(struct call *c)
         buf_append_str(&b, card->instructions);
     }
     buf_append_str(&b, "}");
+    s->changes = notify_promises(card);
     s->state = SESSION_OPEN;
     metrics_inc(s->proxy->metrics, METRIC_SESSIONS_OPENED, 0);
     log_info(LOG_CTX(.server = session_server(s)->sc->name, .session = s->handle),

@@ -16,6 +16,7 @@
 #include <uthash.h>
 
 struct ask;
+struct lists;
 struct mux;
 struct sub;
 struct subscriber;
@@ -62,7 +63,9 @@ struct mux {
     struct conn *conn;
     struct uplink **table; /* open addressing by id; NULL = free */
     size_t cap, count;
-    uint64_t heard; /* messages of the server */
+    uint64_t heard;      /* messages of the server */
+    struct lists *lists; /* session sharing: what this slot's client was given */
+    uint64_t lost;       /* number of the slot's latest loss, see lists.c; 0: it never was */
     struct ghost ghosts[GHOSTS_MAX];
     unsigned ghost_next;
     usec_t crowd_until;       /* until then there may be more ghosts than there was room for */
@@ -245,6 +248,7 @@ struct session {
     char handle[9];
     enum mcp_version version;
     unsigned features;        /* what is declared upstream for this client */
+    unsigned changes;         /* set of enum change: what it was promised to be told of */
     struct affinity affinity; /* pool NULL before initialize */
     enum mcp_log_level level;
     LIST_HEAD(, call) calls;
@@ -328,6 +332,10 @@ void notify_on_message(struct conn *c, struct payload *text, const struct rpc_ms
 void notify_forget_session(struct session *s);
 void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s);
 void notify_change_due(void *arg);
+/* Tells the sessions that live on c, if they were promised to be told, and not too often. */
+void notify_lists_changed(struct conn *c, enum change what);
+/* What this card promises of changes: set of enum change. */
+unsigned notify_promises(const struct card *card);
 
 /* ---- subscriptions ---- */
 
@@ -362,8 +370,21 @@ void tools_forget(struct pool *p);
 /* Whether the tool of this name (a raw token) is known to be read-only or idempotent. */
 bool tools_are_harmless(const struct pool *p, struct slice raw_name);
 
-/* A first page of tools/list passed: notices when it differs from the one before. */
-void pin_tools(struct conn *c, struct slice result);
+/* A first page of tools/list passed, and this is its digest: notices when it is another than
+ * before. */
+void pin_tools(struct conn *c, const unsigned char digest[DIGEST_SIZE]);
+
+/* ---- lists over a restart ---- */
+
+/* The memory of what clients were given, for the pool, or for one slot of it. */
+struct lists *lists_new(struct pool *p, struct conn *only);
+void lists_free(struct lists *l); /* accepts NULL */
+/* call, if it is for a list, is answered with this result. */
+void lists_on_answer(struct conn *c, const struct call *call, struct slice result);
+/* The slot is ready: compares, if it was lost before. After level and subscriptions. */
+void lists_on_ready(struct conn *c);
+/* Before the uplinks of the slot are told. */
+void lists_on_down(struct conn *c, enum reason why);
 
 /* ---- the proxy ---- */
 
@@ -371,6 +392,8 @@ struct pool_state {
     unsigned level_count[MCP_LOG_UNSET]; /* sessions that asked for each level */
     bool tools_pinned;
     unsigned char tools_digest[DIGEST_SIZE]; /* of the latest first page of tools/list */
+    struct lists *lists;                     /* NULL with session sharing: each slot has its own */
+    struct card *card;                       /* ref; of the latest connection that became ready */
     struct tool *tools;                      /* uthash by name: the harmless ones; see tools.c */
     size_t tools_bytes;
 };

@@ -190,6 +190,8 @@ void mux_init_slot(struct conn *c)
         m->changes[i].mux = m;
         timer_init(&m->changes[i].timer, notify_change_due, &m->changes[i]);
     }
+    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION)
+        m->lists = lists_new(c->pool, c);
     c->user = m;
 }
 
@@ -201,6 +203,7 @@ void mux_done_slot(struct conn *c)
     for (unsigned i = 0; i < ELICITATIONS_MAX; i++)
         free(m->elicitations[i].id);
     sub_forget_all(m);
+    lists_free(m->lists);
     free(m->table);
     free(m);
     c->user = NULL;

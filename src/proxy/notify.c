@@ -32,13 +32,16 @@ static const struct {
          SLICE_INIT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/list_changed\"}")},
 };
 
+/* Only those whose InitializeResult said that they would be told. */
 static void tell_change(struct mux *m, enum change what)
 {
     struct affinity *a;
     struct payload text = {.text = change_texts[what].text};
     m->changes[what].last_at = conn_env(m->conn)->now;
     LIST_FOREACH (a, &m->conn->homed, home_link)
-        session_push(session_of(a), DELIVER_NOTIFICATION, &text, NULL, change_texts[what].method);
+        if (session_of(a)->changes & 1U << what)
+            session_push(session_of(a), DELIVER_NOTIFICATION, &text, NULL,
+                         change_texts[what].method);
 }
 
 void notify_change_due(void *arg)
@@ -47,28 +50,19 @@ void notify_change_due(void *arg)
     tell_change(ch->mux, (enum change)(ch - ch->mux->changes));
 }
 
-/* Clients were told by the same card what they may expect. */
-static bool declared(const struct card *card, enum change what)
+unsigned notify_promises(const struct card *card)
 {
-    switch (what) {
-    case CHANGE_TOOLS:
-        return card->tools_change;
-    case CHANGE_PROMPTS:
-        return card->prompts_change;
-    case CHANGE_RESOURCES:
-        return card->resources_change;
-    case CHANGE_COUNT:
-        break;
-    }
-    return false;
+    return (card->tools_change ? 1U << CHANGE_TOOLS : 0) |
+           (card->prompts_change ? 1U << CHANGE_PROMPTS : 0) |
+           (card->resources_change ? 1U << CHANGE_RESOURCES : 0);
 }
 
 /* The first goes out at once, the rest of a storm as one at the end of the span. */
-static void on_change(struct conn *c, enum change what)
+void notify_lists_changed(struct conn *c, enum change what)
 {
     struct mux *m = mux_of(c);
     struct change_state *ch = &m->changes[what];
-    if (timer_armed(&ch->timer) || !declared(c->card, what))
+    if (timer_armed(&ch->timer))
         return;
     usec_t now = conn_env(c)->now;
     if (ch->last_at && now - ch->last_at < CHANGE_SPAN)
@@ -194,13 +188,13 @@ void notify_on_message(struct conn *c, struct payload *text, const struct rpc_ms
         return;
     case MCP_N_TOOLS_LIST_CHANGED:
         tools_forget(c->pool);
-        on_change(c, CHANGE_TOOLS);
+        notify_lists_changed(c, CHANGE_TOOLS);
         return;
     case MCP_N_PROMPTS_LIST_CHANGED:
-        on_change(c, CHANGE_PROMPTS);
+        notify_lists_changed(c, CHANGE_PROMPTS);
         return;
     case MCP_N_RESOURCES_LIST_CHANGED:
-        on_change(c, CHANGE_RESOURCES);
+        notify_lists_changed(c, CHANGE_RESOURCES);
         return;
     case MCP_N_RESOURCES_UPDATED:
         sub_on_updated(c, text, m);

@@ -7,20 +7,16 @@
 
 #include <string.h>
 
-void pin_tools(struct conn *c, struct slice result)
+void pin_tools(struct conn *c, const unsigned char digest[DIGEST_SIZE])
 {
     struct pool_state *st = c->pool->user;
-    if (result.n > LIST_RESULT_MAX)
-        return;
-    unsigned char digest[DIGEST_SIZE];
-    digest_sha256(result, digest);
-    if (st->tools_pinned && memcmp(digest, st->tools_digest, sizeof(digest)) != 0) {
+    if (st->tools_pinned && memcmp(digest, st->tools_digest, DIGEST_SIZE) != 0) {
         char before[DIGEST_TEXT_SIZE], now[DIGEST_TEXT_SIZE];
         digest_text(st->tools_digest, before);
         digest_text(digest, now);
         log_notice(LOG_CTX(.server = c->pool->server->sc->name, .slot = (int)c->slot),
                    "the tool definitions have changed: sha256 %s -> %s", before, now);
     }
-    memcpy(st->tools_digest, digest, sizeof(digest));
+    memcpy(st->tools_digest, digest, DIGEST_SIZE);
     st->tools_pinned = true;
 }

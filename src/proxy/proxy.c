@@ -11,6 +11,21 @@
 
 /* ---- what the pools tell ---- */
 
+/* Clients keep what they were told of the server; what is gone, it will refuse by itself. */
+static void note_card(struct conn *c)
+{
+    struct pool_state *st = c->pool->user;
+    struct card *old = st->card, *new = c->card;
+    st->card = card_ref(new);
+    if (old && (old->version != new->version || strcmp(old->capabilities, new->capabilities) != 0))
+        log_notice(LOG_CTX(.server = c->pool->server->sc->name, .slot = (int)c->slot),
+                   "the server is another than before: protocol %s, capabilities %.300s; was "
+                   "protocol %s, capabilities %.300s",
+                   mcp_version_name(new->version), new->capabilities,
+                   mcp_version_name(old->version), old->capabilities);
+    card_unref(old);
+}
+
 static void on_ready(struct conn *c)
 {
     struct mux *m = mux_of(c);
@@ -18,6 +33,8 @@ static void on_ready(struct conn *c)
     mux_forget_ghosts(m);
     levels_apply_conn(c);
     sub_replay(c);
+    lists_on_ready(c);
+    note_card(c);
 }
 
 static void on_response(struct conn *c, struct payload *text, const struct rpc_msg *m)
@@ -100,6 +117,7 @@ static void on_down(struct conn *c, enum reason why)
 {
     struct mux *m = mux_of(c);
     struct uplink *u;
+    lists_on_down(c, why);
     ask_end_of_conn(c);
     while ((u = mux_take_first(m)) != NULL)
         u->on_lost(u, why, conn_handed_over(c, u->mark));
@@ -108,13 +126,19 @@ static void on_down(struct conn *c, enum reason why)
 
 static void pool_init(struct pool *p)
 {
-    p->user = xcalloc(1, sizeof(struct pool_state));
+    struct pool_state *st = xcalloc(1, sizeof(*st));
+    if (p->server->sc->options.sharing != CONFIG_SHARING_SESSION)
+        st->lists = lists_new(p, NULL);
+    p->user = st;
 }
 
 static void pool_done(struct pool *p)
 {
+    struct pool_state *st = p->user;
     tools_forget(p);
-    free(p->user);
+    lists_free(st->lists);
+    card_unref(st->card);
+    free(st);
 }
 
 static const struct pool_user pool_user = {

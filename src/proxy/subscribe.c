@@ -23,7 +23,8 @@ struct sub {
     size_t uri_n;
     char *raw; /* the JSON string token as a client spelled it */
     struct mux *mux;
-    bool active; /* the server has confirmed it on the present transport */
+    bool active;  /* the server has confirmed it on the present transport */
+    bool renewed; /* `up` makes it again for those who had it */
     LIST_HEAD(, subscriber) subscribers;
     LIST_HEAD(, call) waiters; /* subscribe calls that wait for the server's answer */
     struct uplink up;          /* mcpool's own subscribe or unsubscribe request */
@@ -93,11 +94,42 @@ static void take_waiter(struct call *c)
     c->sub = NULL;
 }
 
+/* While the server was gone, the resource may have become another. */
+static void tell_subscribers(struct sub *sub)
+{
+    struct subscriber *r, *next;
+    struct buf b = BUF_INIT;
+    buf_appendf(&b,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\","
+                "\"params\":{\"uri\":%s}}",
+                sub->raw);
+    struct payload text = {.text = buf_peek(&b)};
+    for (r = LIST_FIRST(&sub->subscribers); r; r = next) {
+        next = LIST_NEXT(r, sub_link);
+        session_push(r->session, DELIVER_NOTIFICATION, &text, NULL, MCP_N_RESOURCES_UPDATED);
+    }
+    buf_done(&b);
+}
+
+static void note_renewal(struct sub *sub)
+{
+    const struct conn *conn = sub->mux->conn;
+    if (sub->renewed && sub->active)
+        tell_subscribers(sub);
+    else if (sub->renewed)
+        log_notice(
+            LOG_CTX(.server = conn->pool->server->sc->name, .slot = (int)conn->slot),
+            "after its restart the server refuses a subscription that it had granted: %.200s",
+            sub->raw);
+    sub->renewed = false;
+}
+
 static void on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
 {
     struct sub *sub = container_of(u, struct sub, up);
     struct call *c;
     sub->active = m->kind == RPC_RESULT;
+    note_renewal(sub);
     while ((c = LIST_FIRST(&sub->waiters)) != NULL) {
         take_waiter(c);
         if (sub->active) {
@@ -143,6 +175,7 @@ static void on_lost(struct uplink *u, enum reason why, bool handed_over)
         return;
     }
     sub->active = true;
+    note_renewal(sub);
     fail_waiters(sub, why, "The server's answer to the subscription could not be read");
     if (unused(sub))
         sub_release(sub);
@@ -310,8 +343,10 @@ void sub_replay(struct conn *c)
 {
     struct sub *sub, *next;
     HASH_ITER (hh, mux_of(c)->subs, sub, next)
-        if (sub->up.id == 0 && !sub->active)
+        if (sub->up.id == 0 && !sub->active) {
+            sub->renewed = !LIST_EMPTY(&sub->subscribers);
             request(sub, "resources/subscribe");
+        }
 }
 
 void sub_forget_all(struct mux *m)

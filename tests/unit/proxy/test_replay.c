@@ -52,6 +52,27 @@ static void answer(struct fake *f, uint64_t id)
     turn();
 }
 
+/* What the servers of this test have in their list of tools: a page, and one behind the cursor "2".
+ */
+static const char *tools[2];
+
+/* The next request of a client that f got. What mcpool asks for itself, to compare lists over the
+ * restart, is answered as ever. */
+static const char *next_request(struct fake *f)
+{
+    const char *m;
+    while ((m = fake_read(f)) != NULL) {
+        bool own = strstr(m, "/list\"}") || strstr(m, "\"params\":{\"cursor\"");
+        if (!own)
+            return m;
+        const char *result = !strstr(m, "tools/list") ? "{}" : tools[strstr(m, "cursor") != NULL];
+        fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s}", (unsigned long long)id_of(m),
+                 result ? result : "{}");
+        turn();
+    }
+    return NULL;
+}
+
 /* The client says text, and its server dies over it. Whether it is sent again. */
 static bool goes_again(struct client *c, const char *text)
 {
@@ -60,13 +81,14 @@ static bool goes_again(struct client *c, const char *text)
     ck_assert_has(fake_read(f), "\"method\"");
     fake_die(f);
     f = next_server();
-    const char *again = fake_read(f), *got = client_read(c);
+    const char *again = next_request(f), *got = client_read(c);
     ck_assert_msg(!again != !got, "sent again: %s, answered: %s", again ? again : "no",
                   got ? got : "no");
     if (again) {
         answer(f, id_of(again));
         got = client_read(c);
         ck_assert_has(got, "\"result\":{}");
+        ck_assert_ptr_null(next_request(f));
     } else {
         ck_assert_has(got, "\"delivered\":\"maybe\",\"retryable\":false");
         ck_assert_has(got, "\"reason\":\"upstream_lost\"");
@@ -372,6 +394,7 @@ static void list_tools(struct client *c, const char *cursor, const char *result)
     uint64_t up = id_of(fake_read(w.fakes));
     fake_say(w.fakes, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s}", (unsigned long long)up,
              result);
+    tools[*cursor != '\0'] = result;
     ck_assert_has(client_read(c), "\"id\":\"l\"");
 }
 
