@@ -138,13 +138,13 @@ static unsigned place_of(const struct list *list, struct slice raw_cursor)
 
 void lists_on_answer(struct conn *c, const struct call *call, struct slice result)
 {
-    struct lists *l = lists_of(c);
     struct page page;
     unsigned kind = 0;
     while (kind < KIND_COUNT && kinds[kind].method != call->method)
         kind++;
     if (kind == KIND_COUNT)
         return;
+    struct lists *l = lists_of(c);
     struct list *list = &l->of[kind];
     bool readable = read_page(result, kind, &page), pending = l->lost > l->covered;
     if (kind == KIND_TOOLS) {
