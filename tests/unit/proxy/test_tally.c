@@ -85,7 +85,10 @@ START_TEST(what_mcpool_sends_of_its_own_accord_is_no_call)
     ck_assert_uint_eq(metrics_sum(of_server(), METRIC_CALLS), before + 2);
     ck_assert_uint_eq(calls(METRIC_OUTCOME_ERROR), 1);
     route_at(w.proxy, 0)->server->user->probe(w.fakes->arg);
-    answer(RESULT);
+    const char *ping = w.fakes->got[w.fakes->got_n - 1];
+    ck_assert_has(ping, "\"method\":\"ping\"");
+    fake_say(w.fakes, "{\"jsonrpc\":\"2.0\",\"id\":%llu," RESULT "}",
+             (unsigned long long)id_of(ping));
     ck_assert_uint_eq(metrics_sum(of_server(), METRIC_CALLS), before + 2);
     ck_assert_uint_eq(metrics_get(of_server(), METRIC_LATE_ANSWERS, 0), 0);
     end();
