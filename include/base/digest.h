@@ -9,6 +9,12 @@
 /* SHA-256 (FIPS 180-4) of s. */
 void digest_sha256(struct slice s, unsigned char out[DIGEST_SIZE]);
 
+/* HMAC-SHA-256 (RFC 2104, FIPS 198-1) of s under key. */
+void digest_hmac_sha256(struct slice key, struct slice s, unsigned char out[DIGEST_SIZE]);
+
+/* Whether n bytes are equal, in a time that does not depend on where they differ. */
+bool digest_eq(const void *a, const void *b, size_t n);
+
 /* The first half of a digest as lower-case hex digits and a NUL: as much as a person compares. */
 #define DIGEST_TEXT_SIZE (DIGEST_SIZE + 1)
 void digest_text(const unsigned char digest[DIGEST_SIZE], char out[DIGEST_TEXT_SIZE]);

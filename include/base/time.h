@@ -14,8 +14,8 @@ typedef uint64_t usec_t;
 /* The monotonic clock now. Only the daemon's loop calls it; everything else reads env->now. */
 usec_t clock_monotonic(void);
 
-/* The wall clock now, microseconds since 1970. For log lines and status only, never for decisions.
- */
+/* The wall clock now, microseconds since 1970. For log lines, status, and points that are compared
+ * with those of another process; never for decisions within this one. */
 usec_t clock_realtime(void);
 
 #endif

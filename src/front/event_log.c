@@ -6,6 +6,7 @@
  * so that lost_seq tells a client's gap apart from its end. */
 #include "front/event_log.h"
 
+#include "base/base64url.h"
 #include "base/util.h"
 #include "wire/json.h"
 
@@ -196,27 +197,16 @@ usec_t event_budget_expire(struct event_budget *b, usec_t now)
 
 /* ---- event ids ---- */
 
-static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 char *event_stream_name(uint64_t serial, struct slice request_id)
 {
-    size_t cap = 24 + (request_id.n + 2) / 3 * 4 + 1;
+    size_t cap = 24 + BASE64URL_LEN(request_id.n) + 1;
     char *out = xmalloc(cap);
     int len = snprintf(out, cap, "%c%llu", request_id.n ? 'p' : 'g', (unsigned long long)serial);
     char *at = out + len;
     if (request_id.n)
         *at++ = '-';
-    const unsigned char *in = (const unsigned char *)request_id.p;
-    size_t left = request_id.n;
-    while (left) {
-        unsigned v =
-            (unsigned)in[0] << 16 | (left > 1 ? (unsigned)in[1] << 8 : 0) | (left > 2 ? in[2] : 0u);
-        size_t digits = left > 2 ? 4 : left + 1;
-        for (size_t i = 0; i < digits; i++)
-            *at++ = base64url[v >> (18 - 6 * i) & 63];
-        in += left > 2 ? 3 : left;
-        left -= left > 2 ? 3 : left;
-    }
+    base64url_encode(request_id.p, request_id.n, at);
+    at += BASE64URL_LEN(request_id.n);
     *at = 0;
     return out;
 }
@@ -232,27 +222,6 @@ static bool parse_u64(struct slice *s, uint64_t *ret)
     *s = slice_of(s->p + i, s->n - i);
     *ret = v;
     return true;
-}
-
-static bool decode_base64url(struct slice in, char *out, size_t cap, size_t *ret_n)
-{
-    unsigned v = 0, bits = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        const char *at = in.p[i] ? strchr(base64url, in.p[i]) : NULL;
-        if (!at)
-            return false;
-        v = (v << 6 | (unsigned)(at - base64url)) & 0xffffff;
-        bits += 6;
-        if (bits < 8)
-            continue;
-        bits -= 8;
-        if (n == cap)
-            return false;
-        out[n++] = (char)(v >> bits & 0xff);
-    }
-    *ret_n = n;
-    return n > 0;
 }
 
 /* A token that may stand as an id in an answer: the value came from outside and is not trusted to
@@ -294,7 +263,8 @@ bool event_id_parse(struct slice text, struct event_id *ret)
         if (!dot || rest.p[0] != '-')
             return false;
         struct slice id64 = slice_of(rest.p + 1, (size_t)(dot - rest.p - 1));
-        if (!decode_base64url(id64, ret->request_id, sizeof(ret->request_id), &ret->request_id_n) ||
+        if (id64.n == 0 ||
+            !base64url_decode(id64, ret->request_id, sizeof(ret->request_id), &ret->request_id_n) ||
             !is_request_id(slice_of(ret->request_id, ret->request_id_n)))
             return false;
         rest = slice_of(dot, rest.n - (size_t)(dot - rest.p));

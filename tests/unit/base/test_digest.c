@@ -18,11 +18,44 @@ START_TEST(sha256_of_the_standards_examples)
 }
 END_TEST
 
+/* RFC 4231, cases 2 and 6: a short key, and one that is longer than the block. */
+START_TEST(hmac_of_the_standards_examples)
+{
+    unsigned char d[DIGEST_SIZE];
+    char text[DIGEST_TEXT_SIZE], key[131];
+    digest_hmac_sha256(SLICE("Jefe"), SLICE("what do ya want for nothing?"), d);
+    ck_assert_uint_eq(d[31], 0x43);
+    digest_text(d, text);
+    ck_assert_str_eq(text, "5bdcc146bf60754e6a042426089575c7");
+    memset(key, 0xaa, sizeof(key));
+    digest_hmac_sha256(slice_of(key, sizeof(key)),
+                       SLICE("Test Using Larger Than Block-Size Key - Hash Key First"), d);
+    ck_assert_uint_eq(d[31], 0x54);
+    digest_text(d, text);
+    ck_assert_str_eq(text, "60e431591ee0b67f0d8a26aacbf5b77f");
+}
+END_TEST
+
+START_TEST(equal_is_equal_in_every_byte)
+{
+    char a[16] = "0123456789abcde", b[16];
+    ck_assert(digest_eq(a, a, sizeof(a)));
+    for (size_t i = 0; i < sizeof(a); i++) {
+        memcpy(b, a, sizeof(b));
+        b[i] ^= 1;
+        ck_assert(!digest_eq(a, b, sizeof(a)));
+    }
+    ck_assert(digest_eq(a, b, 0));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("base/digest");
     TCase *t = tcase_create("digest");
     tcase_add_test(t, sha256_of_the_standards_examples);
+    tcase_add_test(t, hmac_of_the_standards_examples);
+    tcase_add_test(t, equal_is_equal_in_every_byte);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
