@@ -146,6 +146,8 @@ struct config_limits {
     unsigned max_sessions;
     unsigned max_sessions_per_principal;
     usec_t session_idle_timeout; /* 0 = never */
+    usec_t session_max_age;
+    size_t state_file_bytes;
     usec_t sse_grace;
     unsigned max_in_flight_per_session;
     unsigned max_in_flight_per_principal;

@@ -141,6 +141,14 @@ static const struct config_row rows[] = {
      .reloadable = true,
      .help = "A session without requests and open streams ends after this time. Long on purpose: "
              "most clients do not recover from a lost session."},
+    {LIMIT, AT(config_limits, session_max_age), DURATION(30 * D, S, 3650 * D), .reloadable = true,
+     .help = "How long after its beginning a Streamable HTTP session is recognised by another "
+             "process than the one that it began in: after a restart, or by an instance with the "
+             "same key. Sessions that go on in one process have no such end."},
+    {LIMIT, AT(config_limits, state_file_bytes), SIZE(4 * MiB, 16 * KiB, GiB), .reloadable = true,
+     .help = "Largest size of `sessions.journal` in `state_dir`, which keeps log levels, "
+             "subscriptions and the ends of sessions over a restart. It is rewritten when it "
+             "reaches this; the oldest entries go when what is kept takes more than half."},
     {LIMIT, AT(config_limits, sse_grace), DURATION(30 * S, 0, H), .reloadable = true,
      .help =
          "How long a session of the 2024-11-05 HTTP+SSE transport survives the end of its stream."},
