@@ -10,13 +10,23 @@
 struct loop;
 struct metrics;
 struct proxy;
+struct store;
 struct transport_ops;
 
-/* How the core reaches its servers; the daemon passes the real transports, tests and the simulator
- * theirs. */
+#define SESSION_KEY_SIZE 32
+
+/* How the core reaches the world: its servers, and the next process that goes on with its sessions.
+ * The daemon passes the real things, tests and the simulator theirs. All is borrowed until
+ * proxy_free, the key only for proxy_new. */
 struct proxy_transports {
     const struct transport_ops *stdio;
     void *arg; /* handed to transport_ops.open: the loop in the daemon */
+    /* SESSION_KEY_SIZE bytes that authenticate the ids of Streamable HTTP sessions, so that
+     * whoever has the same key recognises them. NULL: ids are random and end with the process. */
+    const unsigned char *session_key;
+    usec_t (*wall_clock)(void); /* microseconds since 1970; needed with a key */
+    /* Where log levels, subscriptions and the ends of sessions are kept; NULL: nowhere. */
+    struct store *store;
 };
 
 /* config is ref'ed. Server processes are started by proxy_start. Never fails. */

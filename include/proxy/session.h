@@ -39,8 +39,23 @@ int session_new(struct proxy *proxy, const struct route *route, const char *prin
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
                              struct slice id);
 
-/* Ends a session: cancels its calls upstream, releases its place in the pool. Idempotent within a
- * turn. */
+/* Goes on with a session of an earlier process, or of another one that has the same key, when
+ * session_find does not know the id: the id must have been made with this proxy's key, for the same
+ * principal and route, not too long ago, and its session must not have been ended by its client or
+ * for idleness. The session is as if its initialize had just been answered, with the log level and
+ * the subscriptions that it had, as far as those were kept; its client is told that the subscribed
+ * resources may have changed. Only sessions of SESSION_HTTP can be revived.
+ * 0; -ENOENT when the id is as unknown as any; the errors of session_new, then the id is good and
+ * may be accepted later. */
+int session_revive(struct proxy *proxy, const struct route *route, const char *principal,
+                   struct slice id, const struct session_ops *ops, void *front_data,
+                   struct session **ret);
+
+/* The id of this session is told to nobody: it need not outlive anything. Before its initialize. */
+void session_set_private(struct session *s);
+
+/* Ends a session: cancels its calls upstream, releases its place in the pool. Unless the proxy
+ * itself is closing, its id is void for good. Idempotent within a turn. */
 void session_end(struct session *s);
 
 /* One message of the client. m: from rpc_parse over text->text, kind RPC_REQUEST, RPC_NOTIFICATION,
@@ -75,7 +90,8 @@ void session_touch(struct session *s);
 void session_hold(struct session *s);
 void session_release(struct session *s);
 
-/* The id that the client presents; visible ASCII; NUL-terminated. */
+/* The id that the client presents; visible ASCII; NUL-terminated. That of a SESSION_HTTP is final
+ * when its initialize is answered, not before: it says what was negotiated. */
 const char *session_id(const struct session *s);
 /* Short handle for the log, no secret. */
 const char *session_handle(const struct session *s);

@@ -4,6 +4,7 @@
 #include "front/http_session.h"
 #include "front/origin.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static void refuse(struct http_req *req, unsigned status, int code, enum reason reason,
@@ -172,14 +173,18 @@ static struct http_session *require_session(struct http_conn *h, const struct ht
                           "Bad Request: Mcp-Session-Id header is required");
         return NULL;
     }
-    struct http_session *hs =
-        http_session_find(c->front, req->route, c->peer->principal, req->session_id);
-    if (!hs)
-        http_reply_error(h, &(struct http_error){.status = 404,
-                                                 .code = MCP_E_SESSION_NOT_FOUND,
-                                                 .reason = REASON_SESSION_NOT_FOUND,
-                                                 .message = "Session not found"});
-    return hs;
+    struct http_session *hs = NULL;
+    int r = http_session_find(c->front, req->route, c->peer->principal, req->session_id, &hs);
+    if (r == 0)
+        return hs;
+    struct http_error e = {.status = 404,
+                           .code = MCP_E_SESSION_NOT_FOUND,
+                           .reason = REASON_SESSION_NOT_FOUND,
+                           .message = "Session not found"};
+    if (r != -ENOENT)
+        e = http_session_refusal(r, req->route, slice_of(NULL, 0));
+    http_reply_error(h, &e);
+    return NULL;
 }
 
 static void on_get(struct http_conn *h, const struct http_req *req)

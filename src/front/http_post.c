@@ -17,7 +17,8 @@ struct post {
     struct http_conn *h;
     const struct http_req *req;
     struct front *front;
-    struct http_session *hs; /* NULL: none was named, or it is unknown */
+    struct http_session *hs; /* NULL: none was named, or it cannot be had */
+    int find_error;          /* … for this reason; 0: none was named */
     struct payload body;
     struct rpc_msg m;
 };
@@ -122,17 +123,8 @@ static void initialize(struct post *p)
     struct http_session *hs;
     int r = http_session_new(p->front, route, c->peer->principal, &hs);
     if (r < 0) {
-        bool stopping = r == -ESHUTDOWN;
-        http_reply_error(p->h,
-                         &(struct http_error){
-                             .status = 503,
-                             .code = MCP_E_INTERNAL,
-                             .reason = stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
-                             .id = id_of(p),
-                             .server = *route->name ? route->name : NULL,
-                             .delivered = "no",
-                             .message = stopping ? "mcpool is shutting down" : "Too many sessions",
-                             .retry_after = USEC_PER_SEC});
+        struct http_error e = http_session_refusal(r, route, id_of(p));
+        http_reply_error(p->h, &e);
         return;
     }
     struct post_options opt = {.accept = p->req->accept, .initialize = true};
@@ -243,10 +235,26 @@ static void submit_batch(struct post *p)
     post_stream_started(ps);
 }
 
+/* The session of an earlier process is good, but there is no place for it now. Its client must not
+ * take it for lost. */
+static void refuse_revival(const struct post *p)
+{
+    struct http_error e = http_session_refusal(p->find_error, p->req->route, id_of(p));
+    if (p->m.kind == RPC_NOTIFICATION || p->m.kind == RPC_RESULT || p->m.kind == RPC_ERROR) {
+        reply_accepted(p);
+        return;
+    }
+    if (p->m.kind == RPC_REQUEST)
+        e.status = 200;
+    http_reply_error(p->h, &e);
+}
+
 static void no_session(const struct post *p)
 {
     const struct http_req *req = p->req;
-    if (req->bad_session_id)
+    if (p->find_error == -EMFILE || p->find_error == -ESHUTDOWN)
+        refuse_revival(p);
+    else if (req->bad_session_id)
         reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, id_of(p),
                     "Bad Request: Mcp-Session-Id is malformed");
     else if (req->session_id.p)
@@ -307,7 +315,8 @@ void http_post_on_request(struct http_conn *h, const struct http_req *req, struc
     const struct client *c = http_conn_client(h);
     struct post p = {.h = h, .req = req, .front = c->front, .body = in->payload};
     if (req->session_id.p && !req->bad_session_id)
-        p.hs = http_session_find(p.front, req->route, c->peer->principal, req->session_id);
+        p.find_error =
+            http_session_find(p.front, req->route, c->peer->principal, req->session_id, &p.hs);
     if (req->encoded_body && !in->oversize)
         refuse_encoding(&p);
     else if (in->oversize)

@@ -6,6 +6,7 @@
 #include "front/http_session.h"
 #include "base/util.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 const struct http1_header event_stream_fields[EVENT_STREAM_FIELDS] = {
@@ -41,8 +42,8 @@ static void end_task(void *arg)
     session_end(hs->session);
 }
 
-int http_session_new(struct front *f, const struct route *route, const char *principal,
-                     struct http_session **ret)
+/* What waits for its session. */
+static struct http_session *prepare(struct front *f)
 {
     struct http_session *hs = xcalloc(1, sizeof(*hs));
     hs->head.transport = SESSION_HTTP;
@@ -50,24 +51,68 @@ int http_session_new(struct front *f, const struct route *route, const char *pri
     event_owner_init(&hs->events, &f->events);
     LIST_INIT(&hs->posts);
     task_init(&hs->end, end_task, hs);
-    int r = session_new(f->proxy, route, principal, SESSION_HTTP, &ops, hs, &hs->session);
+    return hs;
+}
+
+/* r: whether there is a session now. */
+static int finish(struct http_session *hs, int r, struct http_session **ret)
+{
     if (r < 0) {
         free(hs);
         return r;
     }
-    LIST_INSERT_HEAD(&f->http_sessions, hs, link);
+    LIST_INSERT_HEAD(&hs->front->http_sessions, hs, link);
     *ret = hs;
     return 0;
 }
 
-struct http_session *http_session_find(struct front *f, const struct route *route,
-                                       const char *principal, struct slice id)
+int http_session_new(struct front *f, const struct route *route, const char *principal,
+                     struct http_session **ret)
+{
+    struct http_session *hs = prepare(f);
+    int r = session_new(f->proxy, route, principal, SESSION_HTTP, &ops, hs, &hs->session);
+    return finish(hs, r, ret);
+}
+
+/* An earlier process numbered its streams too, and clients come back with event ids of that time:
+ * numbers that begin anywhere in so wide a range do not meet. */
+#define STREAMS_MAX ((uint64_t)1 << 48)
+
+static int revive(struct front *f, const struct route *route, const char *principal,
+                  struct slice id, struct http_session **ret)
+{
+    struct http_session *hs = prepare(f);
+    int r = session_revive(f->proxy, route, principal, id, &ops, hs, &hs->session);
+    if (r == 0)
+        hs->streams = env_random_below(f->env, STREAMS_MAX);
+    return finish(hs, r, ret);
+}
+
+int http_session_find(struct front *f, const struct route *route, const char *principal,
+                      struct slice id, struct http_session **ret)
 {
     struct session *s = session_find(f->proxy, route, principal, id);
     struct front_data *data = s ? session_front_data(s) : NULL;
-    if (!data || data->transport != SESSION_HTTP)
-        return NULL;
-    return container_of(data, struct http_session, head);
+    if (!data)
+        return revive(f, route, principal, id, ret);
+    if (data->transport != SESSION_HTTP)
+        return -ENOENT;
+    *ret = container_of(data, struct http_session, head);
+    return 0;
+}
+
+struct http_error http_session_refusal(int r, const struct route *route, struct slice id)
+{
+    bool stopping = r == -ESHUTDOWN;
+    return (struct http_error){.status = 503,
+                               .code = MCP_E_INTERNAL,
+                               .reason = stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
+                               .id = id,
+                               .server = *route->name ? route->name : NULL,
+                               .delivered = "no",
+                               .message =
+                                   stopping ? "mcpool is shutting down" : "Too many sessions",
+                               .retry_after = USEC_PER_SEC};
 }
 
 void http_session_end_later(struct http_session *hs)

@@ -34,9 +34,11 @@ struct http_session {
 int http_session_new(struct front *f, const struct route *route, const char *principal,
                      struct http_session **ret);
 
-/* The live session that this client may use under this id; NULL when there is none. */
-struct http_session *http_session_find(struct front *f, const struct route *route,
-                                       const char *principal, struct slice id);
+/* The session that this client may use under this id, one of an earlier process included. 0;
+ * -ENOENT when there is none; the errors of session_new when there is one for which there is no
+ * place now. *ret is written on success only. */
+int http_session_find(struct front *f, const struct route *route, const char *principal,
+                      struct slice id, struct http_session **ret);
 
 /* Ends the session at the end of the turn: from inside a delivery it must not go at once. */
 void http_session_end_later(struct http_session *hs);
@@ -114,6 +116,10 @@ extern const struct http1_header event_stream_fields[EVENT_STREAM_FIELDS];
 
 /* "<stream>.<seq>" into out; returns it as a slice. */
 struct slice event_id_text(struct buf *out, const char *stream, uint64_t seq);
+
+/* The error for a request that makes a session or comes back to one, when there is no place for it:
+ * r is -EMFILE or -ESHUTDOWN. */
+struct http_error http_session_refusal(int r, const struct route *route, struct slice id);
 
 /* ---- POST bodies (http_post.c) ---- */
 void http_post_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in);

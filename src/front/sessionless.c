@@ -115,6 +115,7 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
                    .message = r == -ESHUTDOWN ? "mcpool is shutting down" : "Too many sessions"});
         return;
     }
+    session_set_private(hs->session);
     struct post_options opt = {.accept = req->accept, .ends_session = true};
     struct opening *o = xcalloc(1, sizeof(*o));
     o->ch = (struct channel){.ops = &opening_ops, .refs = 1};

@@ -80,6 +80,14 @@ static void append_capabilities(struct buf *b, const struct session *s, struct s
     buf_append_str(b, "}");
 }
 
+void session_join_pool(struct session *s, unsigned features)
+{
+    struct server *server = session_server(s);
+    unsigned allowed = features_allowed(server->sc, features);
+    struct pool *pool = pool_get_for_client(server, s->principal->name, allowed, &s->features);
+    affinity_init(&s->affinity, pool);
+}
+
 void session_complete_initialize(struct call *c)
 {
     struct session *s = c->session;
@@ -122,9 +130,9 @@ void session_initialize(struct session *s, struct call *c, struct slice text,
     }
     s->state = SESSION_OPENING;
     s->version = negotiate(rpc_span(text, m->protocol_version));
-    s->features = features_allowed(server->sc, features_of(rpc_span(text, m->capabilities)));
-    struct pool *pool = pool_get_for_client(server, s->principal->name, s->features, &s->features);
-    affinity_init(&s->affinity, pool);
+    unsigned declared = features_of(rpc_span(text, m->capabilities));
+    session_mint_id(s, declared);
+    session_join_pool(s, declared);
     /* A server that is known need not be up to be described; only a connection of one's own must be
      * had. */
     if (server->card && server->sc->options.sharing != CONFIG_SHARING_SESSION)

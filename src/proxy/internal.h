@@ -6,10 +6,12 @@
 #include "base/digest.h"
 #include "base/env.h"
 #include "base/util.h"
+#include "keep.h"
 #include "proxy/call.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
 #include "proxy/session.h"
+#include "session_id.h"
 #include "upstream/pool.h"
 #include "upstream/server.h"
 
@@ -18,6 +20,7 @@
 struct ask;
 struct lists;
 struct mux;
+struct revival;
 struct sub;
 struct subscriber;
 
@@ -244,8 +247,14 @@ struct session {
     enum session_state state;
     const struct session_ops *ops;
     void *front_data;
-    char id[48];
+    char id[SESSION_ID_LEN + 1];
     char handle[9];
+    bool lasting; /* the id says itself what the session is: it can be revived */
+    bool private; /* the id is told to nobody */
+    unsigned char id_hash[KEPT_HASH]; /* lasting: how it is known to the keeper … */
+    uint64_t issued;                  /* … and since when, in seconds */
+    struct kept *kept;                /* NULL: nothing to be kept so far */
+    struct revival *revival;          /* subscriptions wait for a connection to be made on */
     enum mcp_version version;
     unsigned features;        /* what is declared upstream for this client */
     unsigned changes;         /* set of enum change: what it was promised to be told of */
@@ -266,6 +275,30 @@ struct session {
     struct task bury;
     UT_hash_handle hh; /* proxy->sessions by id */
 };
+
+/* A new session that has no id yet: session_set_id follows. The errors of session_new. */
+int session_make(struct proxy *proxy, const struct route *route, const char *principal,
+                 enum session_transport transport, const struct session_ops *ops, void *front_data,
+                 struct session **ret);
+/* Gives the session its id, by which it is found from now on. */
+void session_set_id(struct session *s, struct slice id);
+/* The client's features and revision are known: gives the session the id that says so, where ids
+ * can outlive the process. features: those that the client declared. */
+void session_mint_id(struct session *s, unsigned features);
+/* Binds the session to the pool that a client of these features is to have. */
+void session_join_pool(struct session *s, unsigned features);
+
+/* ---- what outlives the process ---- */
+
+/* The session has changed so. No-ops for sessions that do not outlive the process. */
+void session_keep_level(struct session *s);
+void session_keep_subscribed(struct session *s, struct slice uri);
+/* Whether it was subscribed, as far as the next process is concerned. */
+bool session_keep_unsubscribed(struct session *s, struct slice uri);
+/* It ends for good, not with the process. */
+void session_keep_ended(struct session *s);
+/* Ends what is being done to make the session's subscriptions again. */
+void revival_end(struct session *s);
 
 static inline struct session *session_of(struct affinity *a)
 {
@@ -289,6 +322,8 @@ void session_set_level(struct session *s, struct call *c, struct slice text,
                        const struct rpc_msg *m);
 /* Frees the session's claim on its pool's log level. */
 void session_drop_level(struct session *s);
+/* The level that the session had in an earlier process. */
+void session_restore_level(struct session *s, enum mcp_log_level level);
 /* Tells every connection of p the most verbose level that is asked for. */
 void levels_apply(struct pool *p);
 void levels_apply_conn(struct conn *c);
@@ -347,6 +382,10 @@ void sub_end_of_session(struct session *s);
 void sub_end_of_conn(
     struct conn *c); /* pending ones fail their waiters; the entries stay for replay */
 void sub_forget_all(struct mux *m);
+/* Subscribes s on c, as it was in an earlier process; once the server has it, or when it does
+ * already, the client is told that the resource may have changed. token: the URI as a JSON string.
+ */
+void sub_restore(struct session *s, struct conn *c, struct slice token);
 void sub_leave(struct call *c); /* a waiting subscribe call ends */
 /* mcpool's own request that the calls waiting for sub wait for; its id is 0 when none is out. */
 struct uplink *sub_uplink(struct sub *sub);
@@ -407,6 +446,9 @@ struct proxy {
     bool has_aggregate;
     struct session *sessions;
     struct principal *principals;
+    bool has_key; /* session ids outlive the process */
+    unsigned char session_key[SESSION_KEY_SIZE];
+    struct keeper keeper;
     bool stopping, closing;
     unsigned servers_left;
     void (*done)(void *);

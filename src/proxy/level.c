@@ -68,6 +68,12 @@ static void want_level(struct session *s, enum mcp_log_level level)
     levels_apply(s->affinity.pool);
 }
 
+void session_restore_level(struct session *s, enum mcp_log_level level)
+{
+    if (level != MCP_LOG_UNSET)
+        want_level(s, level);
+}
+
 void session_drop_level(struct session *s)
 {
     if (s->level != MCP_LOG_UNSET)
@@ -89,6 +95,7 @@ void session_set_level(struct session *s, struct call *c, struct slice text,
             "emergency");
     } else {
         want_level(s, (enum mcp_log_level)level);
+        session_keep_level(s);
         call_answer(c, SLICE("{}"));
     }
 }

@@ -249,6 +249,11 @@ struct proxy *proxy_new(struct env *env, struct config *config, const struct pro
     p->config = config_ref(config);
     p->metrics = metrics_new(METRIC_PROCESS);
     p->routes = xcalloc(config->servers_n + 1, sizeof(*p->routes));
+    if (tr->session_key) {
+        p->has_key = true;
+        memcpy(p->session_key, tr->session_key, SESSION_KEY_SIZE);
+    }
+    keeper_init(&p->keeper, env, &config->limits, tr);
     timer_init(&p->drain, drain_over, p);
     task_init(&p->check_drained, check_drained, p);
     for (size_t i = 0; i < config->servers_n; i++)
@@ -292,6 +297,8 @@ void proxy_free(struct proxy *p)
         server_free(p->routes[i].server);
     env_timer_clear(p->env, &p->drain);
     env_task_clear(p->env, &p->check_drained);
+    keeper_done(&p->keeper);
+    explicit_bzero(p->session_key, sizeof(p->session_key));
     free(p->routes);
     metrics_free(p->metrics);
     config_unref(p->config);

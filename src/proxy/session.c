@@ -1,12 +1,14 @@
 /* A client session: identity, the way its unrelated messages go, and its end.
  *
  *     NEW ──initialize──► OPENING ──answered──► OPEN ──► ENDED
- *      └───────────────────────┴── refused, abandoned ────┘
+ *      ├───────────────────────┴── refused, abandoned ────┘
+ *      └── revived ──► OPEN (revive.c)
  *
  * A session never ends because a server did. session_end detaches it from everything at once; its
  * memory goes after the loop turn, so callers up the stack may still look at it. */
 #include "proxy/session.h"
 
+#include "base/base64url.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "internal.h"
@@ -46,15 +48,27 @@ static void principal_drop(struct proxy *p, struct principal *pr)
 /* ---- birth and death ---- */
 
 /* 144 random bits, base64url: visible ASCII, unguessable (protocol.md 8.1). */
-static void mint_id(struct env *env, char *out, size_t cap)
+#define RANDOM_ID 18
+
+void session_set_id(struct session *s, struct slice id)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    unsigned char raw[24];
-    env_random_bytes(env, raw, sizeof(raw));
-    size_t n = sizeof(raw) < cap - 1 ? sizeof(raw) : cap - 1;
-    for (size_t i = 0; i < n; i++)
-        out[i] = digits[raw[i] & 63];
-    out[n] = '\0';
+    if (s->id[0])
+        HASH_DEL(s->proxy->sessions, s);
+    memcpy(s->id, id.p, id.n);
+    s->id[id.n] = '\0';
+    HASH_ADD_KEYPTR(hh, s->proxy->sessions, s->id, id.n, s);
+}
+
+static void set_random_id(struct session *s)
+{
+    unsigned char raw[RANDOM_ID];
+    char text[BASE64URL_LEN(RANDOM_ID)];
+    uint32_t handle;
+    env_random_bytes(s->proxy->env, raw, sizeof(raw));
+    base64url_encode(raw, sizeof(raw), text);
+    session_set_id(s, slice_of(text, sizeof(text)));
+    env_random_bytes(s->proxy->env, &handle, sizeof(handle));
+    snprintf(s->handle, sizeof(s->handle), "%08x", handle);
 }
 
 static void touch_idle(struct session *s)
@@ -82,9 +96,9 @@ static void bury(void *arg)
     free(s);
 }
 
-int session_new(struct proxy *proxy, const struct route *route, const char *principal,
-                enum session_transport transport, const struct session_ops *ops, void *front_data,
-                struct session **ret)
+int session_make(struct proxy *proxy, const struct route *route, const char *principal,
+                 enum session_transport transport, const struct session_ops *ops, void *front_data,
+                 struct session **ret)
 {
     const struct config_limits *l = &proxy->config->limits;
     if (proxy->stopping)
@@ -109,14 +123,24 @@ int session_new(struct proxy *proxy, const struct route *route, const char *prin
     STAILQ_INIT(&s->waiting);
     timer_init(&s->idle, idle_over, s);
     task_init(&s->bury, bury, s);
-    mint_id(proxy->env, s->id, 25);
-    uint32_t handle;
-    env_random_bytes(proxy->env, &handle, sizeof(handle));
-    snprintf(s->handle, sizeof(s->handle), "%08x", handle);
-    HASH_ADD_KEYPTR(hh, proxy->sessions, s->id, strlen(s->id), s);
     touch_idle(s);
     *ret = s;
     return 0;
+}
+
+int session_new(struct proxy *proxy, const struct route *route, const char *principal,
+                enum session_transport transport, const struct session_ops *ops, void *front_data,
+                struct session **ret)
+{
+    int r = session_make(proxy, route, principal, transport, ops, front_data, ret);
+    if (r == 0)
+        set_random_id(*ret);
+    return r;
+}
+
+void session_set_private(struct session *s)
+{
+    s->private = true;
 }
 
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
@@ -147,7 +171,9 @@ void session_end(struct session *s)
         return;
     struct proxy *p = s->proxy;
     log_info(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle), "session ended");
+    session_keep_ended(s);
     s->state = SESSION_ENDED;
+    revival_end(s);
     ask_end_of_session(s);
     struct call *c;
     while ((c = LIST_FIRST(&s->calls)) != NULL)

@@ -16,6 +16,7 @@ struct subscriber {
     LIST_ENTRY(subscriber) session_link;
     struct session *session;
     struct sub *sub;
+    bool revived; /* the session comes from an earlier process and waits for it to be made again */
 };
 
 struct sub {
@@ -53,7 +54,7 @@ static void sub_free(struct sub *sub)
     free(sub);
 }
 
-static void add_subscriber(struct sub *sub, struct session *s)
+static struct subscriber *add_subscriber(struct sub *sub, struct session *s)
 {
     struct subscriber *r = xcalloc(1, sizeof(*r));
     r->session = s;
@@ -61,6 +62,8 @@ static void add_subscriber(struct sub *sub, struct session *s)
     LIST_INSERT_HEAD(&sub->subscribers, r, sub_link);
     LIST_INSERT_HEAD(&s->subs, r, session_link);
     sub->mux->conn->keepers++;
+    session_keep_subscribed(s, slice_of(sub->uri, sub->uri_n));
+    return r;
 }
 
 static void drop_subscriber(struct subscriber *r)
@@ -86,6 +89,30 @@ static struct subscriber *subscription_of(struct session *s, struct slice uri)
     return NULL;
 }
 
+/* The resource may have changed while nobody was subscribed. */
+static void tell_updated(const struct sub *sub, struct session *s)
+{
+    struct buf b = BUF_INIT, params = BUF_INIT;
+    buf_appendf(&params, "{\"uri\":%s}", sub->raw);
+    rpc_write_notification(&b, "notifications/resources/updated", buf_peek(&params));
+    struct payload text = {.text = buf_peek(&b)};
+    session_push(s, DELIVER_NOTIFICATION, &text, NULL, MCP_N_RESOURCES_UPDATED);
+    buf_done(&params);
+    buf_done(&b);
+}
+
+static void tell_revived(struct sub *sub)
+{
+    struct subscriber *r, *next;
+    for (r = LIST_FIRST(&sub->subscribers); r; r = next) {
+        next = LIST_NEXT(r, sub_link);
+        bool due = r->revived;
+        r->revived = false;
+        if (due)
+            tell_updated(sub, r->session);
+    }
+}
+
 /* ---- the server's answer to mcpool's own request ---- */
 
 static void take_waiter(struct call *c)
@@ -98,17 +125,11 @@ static void take_waiter(struct call *c)
 static void tell_subscribers(struct sub *sub)
 {
     struct subscriber *r, *next;
-    struct buf b = BUF_INIT;
-    buf_appendf(&b,
-                "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\","
-                "\"params\":{\"uri\":%s}}",
-                sub->raw);
-    struct payload text = {.text = buf_peek(&b)};
     for (r = LIST_FIRST(&sub->subscribers); r; r = next) {
         next = LIST_NEXT(r, sub_link);
-        session_push(r->session, DELIVER_NOTIFICATION, &text, NULL, MCP_N_RESOURCES_UPDATED);
+        r->revived = false;
+        tell_updated(sub, r->session);
     }
-    buf_done(&b);
 }
 
 static void note_renewal(struct sub *sub)
@@ -143,10 +164,14 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
             call_finish(c, CALL_ANSWERED, text, &e);
         }
     }
+    if (sub->active)
+        tell_revived(sub);
     /* Refused when it was made again: nobody is subscribed any more. */
     struct subscriber *r;
-    while (!sub->active && (r = LIST_FIRST(&sub->subscribers)) != NULL)
+    while (!sub->active && (r = LIST_FIRST(&sub->subscribers)) != NULL) {
+        session_keep_unsubscribed(r->session, slice_of(sub->uri, sub->uri_n));
         drop_subscriber(r);
+    }
     if (unused(sub))
         sub_release(sub);
 }
@@ -176,6 +201,7 @@ static void on_lost(struct uplink *u, enum reason why, bool handed_over)
     }
     sub->active = true;
     note_renewal(sub);
+    tell_revived(sub);
     fail_waiters(sub, why, "The server's answer to the subscription could not be read");
     if (unused(sub))
         sub_release(sub);
@@ -224,7 +250,7 @@ static void subscribe(struct call *c, struct mux *m, struct slice uri, struct sl
  * Whether there was any. */
 static bool leave_all(struct session *s, struct slice uri)
 {
-    bool any = false;
+    bool any = session_keep_unsubscribed(s, uri); /* it may not have been made again yet */
     struct subscriber *r;
     while ((r = subscription_of(s, uri)) != NULL) {
         struct sub *sub = r->sub;
@@ -268,6 +294,27 @@ void sub_start(struct call *c)
     else
         unsubscribe(c, buf_peek(&uri));
     buf_done(&uri);
+}
+
+void sub_restore(struct session *s, struct conn *c, struct slice token)
+{
+    struct mux *m = mux_of(c);
+    struct buf b = BUF_INIT;
+    struct sub *sub;
+    if (!json_unescape(token, &b, URI_MAX) || subscription_of(s, buf_peek(&b))) {
+        buf_done(&b);
+        return;
+    }
+    struct slice uri = buf_peek(&b);
+    HASH_FIND(hh, m->subs, uri.p, uri.n, sub);
+    if (!sub)
+        sub = sub_new(m, uri, token);
+    add_subscriber(sub, s)->revived = true;
+    if (sub->active)
+        tell_revived(sub);
+    else if (c->state == CONN_READY && sub->up.id == 0)
+        request(sub, "resources/subscribe");
+    buf_done(&b);
 }
 
 void sub_leave(struct call *c)

@@ -434,6 +434,9 @@ static void test_random(void *arg, void *out, size_t n)
     test_random_state = x;
 }
 
+/* Set by tests that give the proxy more than its servers. */
+static void (*world_wires)(struct proxy_transports *tr);
+
 /* A world of the servers in this configuration file. */
 static void world_load(const char *text)
 {
@@ -449,6 +452,8 @@ static void world_load(const char *text)
     config_errors_done(&errs);
     log_set_level(getenv("TRACE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_CRITICAL);
     struct proxy_transports tr = {.stdio = &fake_ops};
+    if (world_wires)
+        world_wires(&tr);
     w.proxy = proxy_new(&w.env, w.config, &tr);
 }
 

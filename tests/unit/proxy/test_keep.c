@@ -1,0 +1,215 @@
+/* What is kept of sessions between processes: the records, what is made of foreign ones, and what a
+ * store costs that fails or fills up. */
+#include "revival.h"
+
+START_TEST(the_store_tells_no_ids)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    client_say(&c, LEVEL("1", "error"));
+    subscribe(&c, SUBSCRIPTION("2", "subscribe", "f:///x"));
+    ck_assert_ptr_nonnull(stored("f:///x"));
+    id[SESSION_ID_LEN] = '\0';
+    ck_assert_ptr_null(stored(id));
+    id[30] = '\0';
+    ck_assert_ptr_null(stored(id + 20));
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_failing_store_is_written_whole_when_it_is_well_again)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    store.fail = -ENOSPC;
+    client_say(&c, LEVEL("1", "error"));
+    ck_assert_has(client_read(&c), "\"result\":{}"); /* nothing of it is the client's business */
+    store.fail = 0;
+    subscribe(&c, SUBSCRIPTION("2", "subscribe", "f:///x"));
+    ck_assert_uint_eq(buf_len(&store.lines), 0); /* it is left alone for a while … */
+    pass(61 * USEC_PER_SEC);
+    ck_assert_ptr_nonnull(stored("L ")); /* … and then nothing is missing */
+    ck_assert_ptr_nonnull(stored("S "));
+    client_say(&c, LEVEL("3", "debug"));
+    ck_assert_ptr_nonnull(stored("debug"));
+    kill_9(&c);
+    begin(NULL, NULL);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    ck_assert_int_eq(c.session->level, MCP_LOG_DEBUG);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_store_that_never_works_harms_nobody)
+{
+    struct client c;
+    store.fail = store.read_fail = -EIO;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    client_say(&c, LEVEL("1", "error"));
+    subscribe(&c, SUBSCRIPTION("2", "subscribe", "f:///x"));
+    pass(600 * USEC_PER_SEC);
+    kill_9(&c);
+    begin(NULL, NULL);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    ck_assert_int_eq(c.session->level, MCP_LOG_UNSET);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+#define H1 "000102030405060708090a0b0c0d0e0f"
+
+START_TEST(foreign_records_are_passed_over)
+{
+    mem_store_load(&store, "\n"
+                           "L\n"
+                           "L " H1 "\n"
+                           "L " H1 " x error\n"
+                           "L 0001 1800000000 error\n"
+                           "L 00010203040506070809XX0b0c0d0e0f 1800000000 error\n"
+                           "Z " H1 " 1800000000 whatever\n"
+                           "LL " H1 " 1800000000 error\n"
+                           "L " H1 " 99999999999999 error\n"
+                           "L " H1 " -1 error\n");
+    begin(NULL, NULL);
+    ck_assert_ptr_null(w.proxy->keeper.entries);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_record_gives_nothing_but_strings_to_servers)
+{
+    mem_store_load(&store, "S " H1 " 1800000000 \"a\\n\"\n"
+                           "S " H1 " 1800000000 \"a\",\"b\":\"c\"\n"
+                           "S " H1 " 1800000000 5\n"
+                           "S " H1 " 1800000000 \n"
+                           "S " H1 " 1800000000 \"open\n"
+                           "S " H1 " 1800000000 {\"x\":1}\n"
+                           "S " H1 " 1800000000 \"\xff\"\n"
+                           "L " H1 " 1800000000 loud\n");
+    begin(NULL, NULL);
+    struct kept *e = w.proxy->keeper.entries;
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(HASH_COUNT(e), 1);
+    ck_assert_int_eq(e->level, MCP_LOG_UNSET);
+    ck_assert_uint_eq(TAILQ_FIRST(&e->uris)->n, 5);
+    ck_assert_ptr_null(TAILQ_NEXT(TAILQ_FIRST(&e->uris), link));
+    world_end();
+}
+END_TEST
+
+START_TEST(nothing_follows_the_end_of_a_session)
+{
+    mem_store_load(&store, "L " H1 " 1800000000 error\n"
+                           "R " H1 " 1800000000\n"
+                           "L " H1 " 1800000000 debug\n"
+                           "S " H1 " 1800000000 \"a\"\n");
+    begin(NULL, NULL);
+    struct kept *e = w.proxy->keeper.entries;
+    ck_assert(e && e->revoked);
+    ck_assert_int_eq(e->level, MCP_LOG_UNSET);
+    ck_assert(TAILQ_EMPTY(&e->uris));
+    world_end();
+    char *text = mem_store_save(&store);
+    ck_assert_str_eq(text, "R " H1 " 1800000000\n");
+    free(text);
+}
+END_TEST
+
+START_TEST(the_store_is_rewritten_before_it_grows_too_large)
+{
+    struct client c;
+    size_t most = 0;
+    begin(NULL, ",\"limits\":{\"state_file_bytes\":\"16KiB\"}");
+    open_http(&c, "anonymous", "{}");
+    unsigned rewrites = store.rewrites;
+    for (int i = 0; i < 2000; i++) {
+        client_say(&c, i % 2 ? LEVEL("1", "error") : LEVEL("1", "debug"));
+        free(c.got[--c.got_n]);
+        most = mem_store_size(&store.base) > most ? mem_store_size(&store.base) : most;
+        ck_assert_uint_lt(fake_at(0)->got_n, MESSAGES_MAX);
+        free(fake_at(0)->got[--fake_at(0)->got_n]);
+    }
+    ck_assert_uint_le(most, 16 * 1024);
+    ck_assert_uint_ge(store.rewrites - rewrites, 5);
+    ck_assert_uint_le(store.rewrites - rewrites, 20);
+    ck_assert_uint_eq(store.durable, 1); /* only the one at the start waits for the disk */
+    kill_9(&c);
+    begin(NULL, NULL);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    ck_assert_int_eq(c.session->level, MCP_LOG_ERROR);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(memory_is_bounded_and_the_oldest_go_first)
+{
+    struct client c, first;
+    char first_id[256];
+    begin(NULL, ",\"limits\":{\"state_file_bytes\":\"16KiB\"}");
+    open_http(&first, "anonymous", "{}");
+    client_say(&first, LEVEL("1", "error"));
+    snprintf(first_id, sizeof(first_id), "%s", id);
+    for (int i = 0; i < 500; i++) {
+        open_http(&c, "anonymous", "{}");
+        client_close(&c);
+        ck_assert_uint_le(w.proxy->keeper.bytes, 8 * 1024);
+    }
+    /* The newest revocation holds; what a live session has was not touched. */
+    ck_assert_int_eq(come_back(&c, "anonymous"), -ENOENT);
+    kill_9(&first);
+    begin(NULL, ",\"limits\":{\"state_file_bytes\":\"16KiB\"}");
+    ck_assert_uint_le(w.proxy->keeper.bytes, 8 * 1024);
+    ck_assert_int_eq(come_back(&c, "anonymous"), -ENOENT);
+    snprintf(id, sizeof(id), "%s", first_id);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    ck_assert_int_eq(c.session->level, MCP_LOG_ERROR);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(what_is_too_old_is_forgotten_while_it_runs)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    client_close(&c);
+    ck_assert_uint_eq(HASH_COUNT(w.proxy->keeper.entries), 1);
+    wall += 31 * DAY;
+    pass(2 * 3600 * USEC_PER_SEC);
+    ck_assert_ptr_null(w.proxy->keeper.entries);
+    ck_assert_uint_eq(w.proxy->keeper.bytes, 0);
+    ck_assert_int_eq(come_back(&c, "anonymous"), -ENOENT);
+    world_end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("proxy/keep");
+    TCase *t = tcase_create("keep");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, the_store_tells_no_ids);
+    tcase_add_test(t, a_failing_store_is_written_whole_when_it_is_well_again);
+    tcase_add_test(t, a_store_that_never_works_harms_nobody);
+    tcase_add_test(t, foreign_records_are_passed_over);
+    tcase_add_test(t, a_record_gives_nothing_but_strings_to_servers);
+    tcase_add_test(t, nothing_follows_the_end_of_a_session);
+    tcase_add_test(t, the_store_is_rewritten_before_it_grows_too_large);
+    tcase_add_test(t, memory_is_bounded_and_the_oldest_go_first);
+    tcase_add_test(t, what_is_too_old_is_forgotten_while_it_runs);
+    tcase_set_timeout(t, 60);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
