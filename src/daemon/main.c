@@ -5,6 +5,8 @@
 #include "front/admin.h"
 #include "front/front.h"
 #include "io/child.h"
+#include "io/journal.h"
+#include "io/keyfile.h"
 #include "io/loop.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
@@ -28,6 +30,7 @@ struct daemon {
     struct proxy *proxy;
     struct front *front;
     struct admin *admin;
+    struct store *journal;
 };
 
 struct options {
@@ -224,6 +227,32 @@ static void reap_the_rest(struct loop *loop)
         loop_turn(loop, end - loop->env.now);
 }
 
+_Static_assert(KEYFILE_SIZE == SESSION_KEY_SIZE, "the file holds a session key");
+
+/* The core with everything that it needs of the world. 0 or -errno, said. */
+static int make_proxy(struct daemon *d)
+{
+    unsigned char key[SESSION_KEY_SIZE];
+    char why[PATH_MAX + 256];
+    enum keyfile_result r = keyfile_load(d->config->state_dir, getenv("CREDENTIALS_DIRECTORY"),
+                                         "session.key", key, why, sizeof(why));
+    if (r == KEYFILE_BAD) {
+        log_error(NULL, "%s", why);
+        return -EPERM;
+    }
+    if (r == KEYFILE_UNSAVED)
+        log_warning(NULL, "%s", why);
+    d->journal = journal_open(d->config->state_dir, "sessions.journal");
+    struct proxy_transports transports = {.stdio = &stdio_transport,
+                                          .arg = &d->loop,
+                                          .session_key = key,
+                                          .wall_clock = clock_realtime,
+                                          .store = d->journal};
+    d->proxy = proxy_new(&d->loop.env, d->config, &transports);
+    explicit_bzero(key, sizeof(key));
+    return 0;
+}
+
 static int run(struct daemon *d)
 {
     int r = loop_init(&d->loop);
@@ -232,8 +261,11 @@ static int run(struct daemon *d)
         log_error(NULL, "cannot create the event loop: %s", strerror(-r));
         return r;
     }
-    struct proxy_transports transports = {.stdio = &stdio_transport, .arg = &d->loop};
-    d->proxy = proxy_new(&d->loop.env, d->config, &transports);
+    r = make_proxy(d);
+    if (r < 0) {
+        loop_done(&d->loop);
+        return r;
+    }
     r = front_new(&d->loop, d->proxy, d->config, &d->front);
     if (r == 0)
         r = admin_new(&d->loop, d->proxy, d->config, &d->admin);
@@ -251,6 +283,7 @@ static int run(struct daemon *d)
     admin_free(d->admin);
     front_free(d->front);
     proxy_free(d->proxy);
+    journal_close(d->journal);
     loop_done(&d->loop);
     return r;
 }
