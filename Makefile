@@ -150,6 +150,8 @@ unit: $(UNIT_BIN)
 
 # --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
 FUZZ_ROOMS := base wire config
+# Single files of other rooms that need nothing but these.
+FUZZ_FILES := src/io/journal_text.c src/proxy/keep.c src/proxy/session_id.c
 -include tests/fuzz/fuzz.mk
 
 # --- functional tests: the real daemon, driven from outside ----------------------------------------------

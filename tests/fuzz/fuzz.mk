@@ -9,10 +9,11 @@ FUZZ_MAX_LEN ?= 4096
 FUZZ_CC      ?= clang
 FUZZ_SAN     ?= address,undefined
 FUZZ_ROOMS   ?= base wire
+FUZZ_FILES   ?=
 
 comma := ,
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_ROOM_SRC := $(foreach r,$(FUZZ_ROOMS),$(call room_src,$(r)))
+FUZZ_ROOM_SRC := $(foreach r,$(FUZZ_ROOMS),$(call room_src,$(r))) $(FUZZ_FILES)
 FUZZ_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARN) \
               -Iinclude -Isrc -Itests $(PKG_CFLAGS)
 
