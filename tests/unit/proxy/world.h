@@ -184,6 +184,8 @@ static uint64_t fake_send(struct transport *t, const struct payload *text,
     if (w.watch) {
         w.watch->server_got(f, f->marks, line);
         free(line);
+    } else if (f->got_n >= MESSAGES_MAX / 2 && strstr(line, "\"method\":\"ping\"")) {
+        free(line); /* days of them */
     } else {
         ck_assert_uint_lt(f->got_n, MESSAGES_MAX);
         f->got[f->got_n++] = line;
