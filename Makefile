@@ -223,6 +223,11 @@ coverage: ## line and branch coverage of unit and functional tests
 	@gcovr --root . --filter 'src/|include/' --print-summary --html-details $(O)/coverage/index.html $(O)/coverage
 	@echo "pages: $(O)/coverage/index.html"
 
+.PHONY: model
+model: ## breaker, recovery queue and watchdog as a Spin model: what holds, and that seeded bugs are caught
+	@scripts/deps model
+	@O=$(O) $(PYTHON) scripts/model
+
 .PHONY: bench-limits
 bench-limits: ## what the limits cost: memory of idle sessions, of a big result, of a slow reader
 	@scripts/deps build test
