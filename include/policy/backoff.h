@@ -16,9 +16,9 @@ usec_t backoff_delay(const struct backoff_params *p, unsigned failures, uint64_t
 
 /* The failure count to go on with after a connection that had been ready is lost. before: the count
  * when it became ready. A connection that lived at least stable_after or gave a real answer starts
- * afresh (0: the next attempt is immediate). One that died young takes back one step only, and its
- * death is one step more: the count stays, and is never 0, so that a server which accepts and dies
- * cannot make a hot loop. */
+ * afresh (0: the next attempt is immediate). One that died young was one more failure: a handshake
+ * alone takes nothing back, so a server that accepts and dies is tried at growing distances, like
+ * one that does not start. */
 unsigned backoff_after_loss(unsigned before, usec_t lived, usec_t stable_after, int answered);
 
 #endif

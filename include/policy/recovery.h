@@ -22,8 +22,7 @@ struct recovery {
 bool recovery_on_failure(struct recovery *r, uint32_t max_attempts);
 
 /* A ready connection was lost: see backoff_after_loss. One that was stable or had answered clears
- * everything, so the next attempt is immediate; after one that died young the delay is the one
- * before its handshake, or the first. */
+ * everything, so the next attempt is immediate; one that died young is one more failure. */
 void recovery_on_loss(struct recovery *r, usec_t lived, usec_t stable_after, bool answered);
 
 /* A handshake was completed: the attempts of the cycle start anew. Failures and cycles are

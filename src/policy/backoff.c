@@ -4,6 +4,8 @@
 
 #include "span.h"
 
+#include <limits.h>
+
 usec_t backoff_delay(const struct backoff_params *p, unsigned failures, uint64_t random)
 {
     if (failures == 0)
@@ -20,5 +22,5 @@ unsigned backoff_after_loss(unsigned before, usec_t lived, usec_t stable_after, 
 {
     if (answered || lived >= stable_after)
         return 0;
-    return before == 0 ? 1 : before;
+    return before == UINT_MAX ? before : before + 1;
 }

@@ -96,8 +96,10 @@ enum recovery_fault recovery_audit(const struct recovery_view *v, const struct r
     case RECOVERY_READY:
         return RECOVERY_SOUND;
     case RECOVERY_ATTEMPTING:
-        f = audit_timer(v, usec_add(now, r->attempt_limit), now);
-        return f != RECOVERY_SOUND ? f : audit_age(v, r->attempt_limit, now);
+        /* Age first: who arms a lost timer anew each time would let a hung attempt live for ever.
+         */
+        f = audit_age(v, r->attempt_limit, now);
+        return f != RECOVERY_SOUND ? f : audit_timer(v, usec_add(now, r->attempt_limit), now);
     case RECOVERY_CLOSING:
         return audit_age(v, r->close_limit, now);
     case RECOVERY_WAITING:

@@ -405,7 +405,7 @@ inline lose(i, hit)
     fi;
 #ifndef BUG_HOT_LOOP
     if
-    :: left[i] > 0 && fails[i] == 0 -> fails[i] = 1
+    :: left[i] > 0 && fails[i] < MAX_FAILS -> fails[i]++ /* a handshake alone takes nothing back */
     :: else
     fi;
 #else

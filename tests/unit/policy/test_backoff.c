@@ -109,11 +109,11 @@ START_TEST(a_stable_or_useful_connection_starts_afresh)
 }
 END_TEST
 
-START_TEST(one_that_dies_young_keeps_its_count)
+START_TEST(one_that_dies_young_is_one_more_failure)
 {
     ck_assert_uint_eq(backoff_after_loss(0, 0, 10 * S, 0), 1);
-    ck_assert_uint_eq(backoff_after_loss(1, 0, 10 * S, 0), 1);
-    ck_assert_uint_eq(backoff_after_loss(3, 10 * S - 1, 10 * S, 0), 3);
+    ck_assert_uint_eq(backoff_after_loss(1, 0, 10 * S, 0), 2);
+    ck_assert_uint_eq(backoff_after_loss(3, 10 * S - 1, 10 * S, 0), 4);
     ck_assert_uint_eq(backoff_after_loss(UINT32_MAX, 0, USEC_NEVER, 0), UINT32_MAX);
 }
 END_TEST
@@ -130,7 +130,7 @@ int main(void)
     tcase_add_test(t, jitter_reaches_both_ends);
     tcase_add_test(t, jitter_is_uniform);
     tcase_add_test(t, a_stable_or_useful_connection_starts_afresh);
-    tcase_add_test(t, one_that_dies_young_keeps_its_count);
+    tcase_add_test(t, one_that_dies_young_is_one_more_failure);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

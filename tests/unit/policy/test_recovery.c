@@ -115,24 +115,24 @@ START_TEST(a_proved_connection_clears_everything)
 }
 END_TEST
 
-START_TEST(one_that_dies_young_goes_on_where_it_was)
+START_TEST(one_that_dies_young_is_one_more_failure)
 {
     struct recovery r = {0};
     recovery_on_ready(&r);
     recovery_on_loss(&r, 10 * S - 1, 10 * S, false); /* just too young */
     ck_assert_uint_eq(delay(&r), S);
-    for (int i = 0; i < 100; i++) { /* accept-then-die: no hot loop, ever */
+    for (int i = 0; i < 100; i++) { /* accept-then-die: growing distances, no hot loop, ever */
         recovery_on_ready(&r);
         recovery_on_loss(&r, 0, 10 * S, false);
-        ck_assert_uint_eq(delay(&r), S);
+        ck_assert_uint_eq(delay(&r), i < 5 ? (usec_t)(2 << i) * S : 60 * S);
     }
     r = failed(4, 10);
     recovery_on_ready(&r);
     ck_assert_uint_eq(r.attempts, 0);
     recovery_on_loss(&r, 0, 10 * S, false);
-    ck_assert_uint_eq(delay(&r), 8 * S);
-    recovery_on_failure(&r, 10);
     ck_assert_uint_eq(delay(&r), 16 * S);
+    recovery_on_failure(&r, 10);
+    ck_assert_uint_eq(delay(&r), 32 * S);
 
     r = failed(3, 3); /* a cycle was over: stays at the cap */
     recovery_on_ready(&r);
@@ -381,7 +381,7 @@ static void add_cycles(Suite *s)
     tcase_add_test(t, a_short_cycle_goes_to_the_cap_early);
     tcase_add_test(t, counts_up_to_two_to_the_32_do_not_overflow);
     tcase_add_test(t, a_proved_connection_clears_everything);
-    tcase_add_test(t, one_that_dies_young_goes_on_where_it_was);
+    tcase_add_test(t, one_that_dies_young_is_one_more_failure);
     tcase_add_test(t, reset_goes_back_to_base);
     tcase_add_test(t, fatal_waits_the_cap);
     tcase_add_test(t, a_fleet_that_failed_together_is_spread);

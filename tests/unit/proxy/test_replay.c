@@ -34,7 +34,7 @@ static void start(const char *extra, const char *capabilities)
 {
     /* Servers die here all the time; the breaker is not the subject. */
     world_new(extra, ",\"resilience\":{\"circuit_breaker_threshold\":1000,"
-                     "\"circuit_breaker_volume\":1000}");
+                     "\"circuit_breaker_volume\":1000,\"max_backoff_delay\":1}");
     proxy_start(w.proxy);
     turn();
     open_ready(&a, capabilities);
