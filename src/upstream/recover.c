@@ -83,7 +83,7 @@ void recover_due(struct conn *c)
 {
     if (!pool_wants(c)) {
         conn_retire(c, false);
-    } else if (c->paced || has_room(c)) {
+    } else if (has_room(c)) {
         recover_start(c);
     } else {
         conn_wait(c, conn_env(c)->now + conn_config(c)->resilience.recovery_interval,
@@ -97,7 +97,7 @@ void recover_kick(struct pool *p)
     usec_t now = pool_env(p)->now;
     for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
         struct conn *c = &p->slots[i];
-        if (c->state == CONN_WAITING && !c->paced && (c->held || c->retry_at <= now))
+        if (c->state == CONN_WAITING && (c->held || c->retry_at <= now))
             recover_due(c);
     }
 }
@@ -200,6 +200,12 @@ void recover_watch(struct server *s)
         server_recover(s, RECOVER_BY_WATCHDOG, &r);
 }
 
+static bool is_hung(const struct conn *c)
+{
+    usec_t limit = conn_config(c)->resilience.operation_timeout;
+    return !timer_armed(&c->timer) || conn_env(c)->now > c->attempt_at + limit;
+}
+
 static void force_slot(struct conn *c, struct recover_result *ret)
 {
     switch (c->state) {
@@ -211,7 +217,12 @@ static void force_slot(struct conn *c, struct recover_result *ret)
             conn_wait(c, conn_env(c)->now, "recovery by force");
         return;
     case CONN_CONNECTING:
-    case CONN_HANDSHAKE: /* the attempt is under way */
+    case CONN_HANDSHAKE: /* the attempt is under way, unless nothing would ever end it */
+        if (is_hung(c)) {
+            conn_fail(c, REASON_TIMEOUT, false, "replaced by force: the attempt hangs");
+            c->forced = true;
+            ret->torn_down++;
+        }
         recovery_reset(&c->recovery);
         return;
     case CONN_CLOSING:

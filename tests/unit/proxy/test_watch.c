@@ -132,6 +132,63 @@ START_TEST(a_standstill_of_the_machine_is_no_fault_of_a_slot)
 }
 END_TEST
 
+START_TEST(nor_when_their_starts_were_paced)
+{
+    world_new(NULL, ",\"resilience\":{\"recovery_jitter_max\":0,\"min_connections\":8},"
+                    "\"limits\":{\"start_burst\":1,\"start_rate\":2}");
+    proxy_start(w.proxy);
+    pass(20 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    w.start_delay = 5 * S;
+    for (unsigned i = 0; i < 8; i++)
+        fake_die(fake_at(i));
+    for (int i = 0; i < 300; i++) {
+        pass(S / 10);
+        unsigned starting = 0;
+        for (unsigned k = 0; k < 8; k++)
+            starting += slot(k)->state == CONN_CONNECTING || slot(k)->state == CONN_HANDSHAKE;
+        ck_assert_uint_le(starting, 3);
+    }
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    ck_assert_uint_eq(count(METRIC_AUDIT_REPAIRS), 0);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_paced_start_whose_timer_is_lost_comes_with_the_sweep)
+{
+    world_new(NULL, ",\"resilience\":{\"min_connections\":2},"
+                    "\"limits\":{\"start_burst\":1,\"start_rate\":1}");
+    proxy_start(w.proxy);
+    turn();
+    ck_assert(slot(1)->paced);
+    env_timer_clear(&w.env, &slot(1)->timer);
+    pass(11 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 2);
+    world_end();
+}
+END_TEST
+
+START_TEST(force_ends_an_attempt_that_nothing_else_would_end)
+{
+    struct recover_result r;
+    begin("");
+    w.mute = true;
+    fake_die(fake_at(0));
+    pass(2 * S);
+    ck_assert_int_eq(slot(0)->state, CONN_HANDSHAKE);
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    ck_assert_uint_eq(r.torn_down, 0); /* it has its time */
+    env_timer_clear(&w.env, &slot(0)->timer);
+    w.mute = false;
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    ck_assert_uint_eq(r.torn_down, 1);
+    turn();
+    ck_assert_int_eq(slot(0)->state, CONN_READY);
+    world_end();
+}
+END_TEST
+
 START_TEST(at_most_three_of_a_pool_are_attempted_at_once)
 {
     begin(",\"min_connections\":8");
@@ -519,6 +576,9 @@ int main(void)
     tcase_add_test(t, an_attempt_without_a_deadline_is_found_too);
     tcase_add_test(t, the_audit_finds_nothing_when_nothing_is_wrong);
     tcase_add_test(t, a_standstill_of_the_machine_is_no_fault_of_a_slot);
+    tcase_add_test(t, nor_when_their_starts_were_paced);
+    tcase_add_test(t, a_paced_start_whose_timer_is_lost_comes_with_the_sweep);
+    tcase_add_test(t, force_ends_an_attempt_that_nothing_else_would_end);
     tcase_add_test(t, at_most_three_of_a_pool_are_attempted_at_once);
     tcase_add_test(t, max_retry_attempts_end_a_cycle_and_never_the_recovery);
     tcase_add_test(t, force_recovery_interval_watchdog_brings_back_what_every_timer_forgot);
