@@ -36,6 +36,16 @@ static void reply_accepted(const struct post *p)
     http_reply(p->h, 202, NULL, slice_of(NULL, 0), NULL, 0);
 }
 
+/* Looks for the session that the request names. Not for a well-formed initialize: that is made for
+ * a new one, and one of an earlier process would be revived for nothing. */
+static void find_session(struct post *p)
+{
+    const struct client *c = http_conn_client(p->h);
+    if (p->req->session_id.p && !p->req->bad_session_id)
+        p->find_error = http_session_find(p->front, p->req->route, c->peer->principal,
+                                          p->req->session_id, &p->hs);
+}
+
 static struct slice id_of(const struct post *p)
 {
     return p->m.kind == RPC_REQUEST ? rpc_span(p->body.text, p->m.id) : slice_of(NULL, 0);
@@ -91,6 +101,7 @@ static bool parse(struct post *p)
         p->m = (struct rpc_msg){.kind = RPC_INVALID};
         reply_error(p, 400, MCP_E_PARSE, REASON_NONE, slice_of(NULL, 0), "Parse error");
     } else {
+        find_session(p);
         refuse_message(p, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, shape_sentence(e));
     }
     return false;
@@ -273,6 +284,8 @@ static void dispatch(struct post *p)
     struct era_verdict era = {.legacy = true};
     if (p->m.kind != RPC_BATCH || p->req->header_version != HEADER_VERSION_ABSENT)
         era = era_classify(p->req->header_version, p->body.text, &p->m);
+    if (!initializes || !era.legacy)
+        find_session(p);
     if (!era.legacy && era.by_header) {
         reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, id_of(p), era.message);
         return;
@@ -314,13 +327,13 @@ void http_post_on_request(struct http_conn *h, const struct http_req *req, struc
 {
     const struct client *c = http_conn_client(h);
     struct post p = {.h = h, .req = req, .front = c->front, .body = in->payload};
-    if (req->session_id.p && !req->bad_session_id)
-        p.find_error =
-            http_session_find(p.front, req->route, c->peer->principal, req->session_id, &p.hs);
-    if (req->encoded_body && !in->oversize)
-        refuse_encoding(&p);
-    else if (in->oversize)
+    bool unread = in->oversize || req->encoded_body;
+    if (unread)
+        find_session(&p);
+    if (in->oversize)
         refuse_oversize(&p, in->id);
+    else if (unread)
+        refuse_encoding(&p);
     else if (parse(&p))
         dispatch(&p);
 }

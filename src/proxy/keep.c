@@ -22,7 +22,7 @@
 #include "base/util.h"
 #include "wire/json.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define RETRY_SPAN  (60 * USEC_PER_SEC)
@@ -186,7 +186,8 @@ static void give_up(struct keeper *k, int error)
         log_warning(NULL,
                     "cannot save the state of sessions: %s; until that is better, log levels and "
                     "subscriptions that change now will not survive a restart",
-                    strerror(-error));
+                    error == -EBUSY ? "another process uses the state directory"
+                                    : strerror(-error));
     k->failed = error;
     env_timer_set(k->env, &k->retry, k->env->now + RETRY_SPAN);
 }

@@ -241,7 +241,20 @@ class IdTest(RestartCase):
                                    (make_id(self.key(), "fake", version=5), 404),
                                    (make_id(self.key(), "fake", form=2), 404)):
             self.assertEqual(self.status(session_id), status)
+
+    def test_an_initialize_revives_no_other_session(self):
+        good = make_id(self.key(), "fake")
         self.assertEqual(self.status(good, body=INITIALIZE), 200)
+        self.assertEqual(self.status(good, body=b'{"jsonrpc":"2.0",'), 400)
+        self.assertEqual(self.daemon.log.matching("session revived"), [])
+        self.assertEqual(self.status(good, body=b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}'), 200)
+        self.assertEqual(len(self.daemon.log.matching("session revived")), 1)
+
+    def test_bad_requests_of_revived_sessions_get_what_live_ones_get(self):
+        for path, body in (("ping", b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}'),
+                           ("big", b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"x":"%s"}}' % (b"x" * 5000000))):
+            r = self.exchange(body, path="/mcp/fake", headers=[("Mcp-Session-Id", make_id(self.key(), "fake"))])
+            self.assertEqual((r.status, json.loads(bytes(r.body))["id"]), (200, 1), path)
 
     def test_old_ids_may_be_recognised_for_longer(self):
         old = make_id(self.key(), "fake", issued=time.time() - 31 * 86400)
