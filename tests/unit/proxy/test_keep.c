@@ -191,6 +191,168 @@ START_TEST(what_is_too_old_is_forgotten_while_it_runs)
 }
 END_TEST
 
+/* ---- a walk ---- */
+
+#define WALKERS   12
+#define WALK_URIS 6
+
+/* What must be known of a session; the walk's own book-keeping. */
+static struct model {
+    unsigned char hash[KEPT_HASH];
+    struct kept *kept; /* as a session would hold it; NULL after a restart until it comes back */
+    enum mcp_log_level level;
+    unsigned uris; /* bit set */
+    bool ended;
+} models[WALKERS];
+
+static struct keeper keeper;
+static struct config_limits limits;
+
+static void walk_start(void)
+{
+    struct proxy_transports tr = {0};
+    wires(&tr);
+    env_init(&w.env, test_random, NULL);
+    keeper_init(&keeper, &w.env, &limits, &tr);
+    for (int i = 0; i < WALKERS; i++)
+        models[i].kept = NULL;
+}
+
+static void walk_stop(void)
+{
+    keeper_done(&keeper);
+    ck_assert_uint_eq(keeper.bytes, 0);
+    env_done(&w.env);
+}
+
+static struct slice walk_uri(unsigned n)
+{
+    static char text[WALK_URIS][64];
+    /* Of different lengths, one with what must be escaped. */
+    snprintf(text[n], sizeof(text[n]), "f:///%u%.*s\"\n", n, (int)(n * 8),
+             "----------------------------------------");
+    return slice_str(text[n]);
+}
+
+/* Everything that is known is what the model says, no more and no less. */
+static void walk_check(unsigned seed, unsigned step)
+{
+    for (int i = 0; i < WALKERS; i++) {
+        struct model *m = &models[i];
+        struct kept *e = keeper_find(&keeper, m->hash);
+        struct kept_uri *u;
+        unsigned uris = 0;
+        ck_assert_msg((e && e->revoked) == m->ended, "seed %u step %u: ended is %d", seed, step,
+                      !m->ended);
+        ck_assert_msg((e ? e->level : MCP_LOG_UNSET) == m->level,
+                      "seed %u step %u: level %d, not %d", seed, step, e ? (int)e->level : -1,
+                      (int)m->level);
+        for (u = e ? TAILQ_FIRST(&e->uris) : NULL; u; u = TAILQ_NEXT(u, link)) {
+            struct buf b = BUF_INIT;
+            for (unsigned n = 0; n < WALK_URIS; n++) {
+                buf_reset(&b);
+                buf_append_json_string(&b, walk_uri(n));
+                uris += slice_eq(buf_peek(&b), slice_of(u->token, u->n)) ? 1u << n : 0;
+            }
+            buf_done(&b);
+        }
+        ck_assert_msg(uris == m->uris, "seed %u step %u: %x, not %x", seed, step, uris, m->uris);
+    }
+}
+
+static void walk_act(struct model *m)
+{
+    unsigned n = (unsigned)env_random_below(&w.env, WALK_URIS);
+    struct kept *known = keeper_find(&keeper, m->hash);
+    if (m->ended)
+        return;
+    if (known && !m->kept) { /* it comes back */
+        kept_claim(&keeper, known);
+        m->kept = known;
+    }
+    switch (env_random_below(&w.env, 8)) {
+    case 0:
+        m->ended = env_random_below(&w.env, 4) == 0;
+        if (!m->ended)
+            break;
+        kept_revoke(&keeper, m->kept, m->hash, 1800000000);
+        m->kept = NULL;
+        m->uris = 0;
+        m->level = MCP_LOG_UNSET;
+        break;
+    case 1:
+    case 2:
+        m->level = (enum mcp_log_level)env_random_below(&w.env, MCP_LOG_UNSET);
+        m->kept = kept_set_level(&keeper, m->kept, m->hash, 1800000000, m->level);
+        break;
+    case 3:
+    case 4:
+        ck_assert_int_eq(kept_unsubscribe(&keeper, m->kept, walk_uri(n)), m->uris >> n & 1);
+        m->uris &= ~(1u << n);
+        break;
+    default:
+        m->kept = kept_subscribe(&keeper, m->kept, m->hash, 1800000000, walk_uri(n));
+        m->uris |= 1u << n;
+        break;
+    }
+}
+
+static void walk_world(void)
+{
+    switch (env_random_below(&w.env, 60)) {
+    case 0: /* a kill: what is in the store at this moment is all there is */
+        if (store.fail || keeper.failed)
+            break;
+        walk_stop();
+        walk_start();
+        break;
+    case 1:
+        store.fail = store.fail ? 0 : -ENOSPC;
+        break;
+    case 2:
+    case 3:
+        env_run(&w.env, w.env.now + 61 * USEC_PER_SEC);
+        break;
+    default:
+        break;
+    }
+}
+
+START_TEST(whatever_happens_when_the_next_process_knows_it)
+{
+    unsigned seed = (unsigned)_i + 1, rewrites;
+    memset(&w, 0, sizeof(w));
+    memset(models, 0, sizeof(models));
+    log_set_level(LOG_LEVEL_CRITICAL);
+    test_random_state = 88172645463325252u + seed * 7919u;
+    limits =
+        (struct config_limits){.session_max_age = 30 * DAY, .state_file_bytes = (size_t)32 * 1024};
+    for (unsigned i = 0; i < WALKERS; i++) {
+        models[i].level = MCP_LOG_UNSET;
+        kept_hash(slice_of((const char *)&i, sizeof(i)), models[i].hash);
+    }
+    walk_start();
+    rewrites = store.rewrites;
+    for (unsigned step = 0; step < 4000; step++) {
+        walk_act(&models[env_random_below(&w.env, WALKERS)]);
+        walk_world();
+        ck_assert_uint_le(keeper.bytes, limits.state_file_bytes / 2);
+        ck_assert_uint_le(mem_store_size(&store.base), limits.state_file_bytes);
+        if (step % 16 == 0)
+            walk_check(seed, step);
+        if (step % 500 == 0) /* new ones in the place of those that ended */
+            for (unsigned i = 0; i < WALKERS; i++)
+                if (models[i].ended) {
+                    unsigned name = (step + 1) * WALKERS + i;
+                    models[i] = (struct model){.level = MCP_LOG_UNSET};
+                    kept_hash(slice_of((const char *)&name, sizeof(name)), models[i].hash);
+                }
+    }
+    ck_assert_uint_gt(store.rewrites, rewrites);
+    walk_stop();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/keep");
@@ -205,6 +367,7 @@ int main(void)
     tcase_add_test(t, the_store_is_rewritten_before_it_grows_too_large);
     tcase_add_test(t, memory_is_bounded_and_the_oldest_go_first);
     tcase_add_test(t, what_is_too_old_is_forgotten_while_it_runs);
+    tcase_add_loop_test(t, whatever_happens_when_the_next_process_knows_it, 0, 20);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
