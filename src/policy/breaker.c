@@ -192,7 +192,7 @@ bool breaker_on_handshake(struct breaker *b, bool *ret_via_half_open, usec_t now
     b->auth_failed = false;
     b->before_reset = sum(b->before_reset, b->failures);
     b->failures = 0;
-    b->closed_unproven |= b->relapsing || old != BREAKER_CLOSED;
+    b->closed_unproven |= old != BREAKER_CLOSED;
     b->relapsing = false;
     if (old == BREAKER_CLOSED)
         return false;
@@ -209,7 +209,6 @@ void breaker_on_young_loss(struct breaker *b)
     b->failures = sum(b->failures, b->before_reset);
     b->before_reset = 0;
     b->relapsing |= b->closed_unproven;
-    b->closed_unproven = false;
 }
 
 void breaker_on_stable(struct breaker *b)

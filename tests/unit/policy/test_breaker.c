@@ -150,7 +150,7 @@ START_TEST(every_event_in_every_state)
             ck_assert_uint_eq(b.epoch, before.epoch + new_epoch + via);
             if (changed) {
                 ck_assert_uint_eq(b.since, 1000 * S);
-                ck_assert(!b.trial && b.trials_won == 0);
+                ck_assert(!b.trial && b.trials_won == 0 && b.trial_due_at == 0);
                 ck_assert_int_eq(b.unwell_since == 0, b.state == BREAKER_CLOSED);
             }
         }
@@ -319,9 +319,10 @@ END_TEST
 START_TEST(successful_trials_close)
 {
     struct breaker b = half_open_at(100 * S);
+    b.auth_failed = true;
     ck_assert(breaker_begin_trial(&b, &defaults, 100 * S));
     ck_assert(!outcome(&b, OUTCOME_SUCCESS, 101 * S));
-    ck_assert(!b.trial && b.trials_won == 1);
+    ck_assert(!b.trial && b.trials_won == 1 && !b.auth_failed);
     struct breaker c = b;
     ck_assert(breaker_begin_trial(&b, &defaults, 101 * S));
     ck_assert(outcome(&b, OUTCOME_SUCCESS, 102 * S));
@@ -380,6 +381,7 @@ START_TEST(force_prepares_a_trial_at_once)
     ck_assert(breaker_begin_trial(&b, &defaults, 101 * S));
     uint32_t trial = b.epoch;
     ck_assert(!breaker_force(&b, 102 * S));
+    ck_assert(!b.trial && b.trial_due_at == 0);
     ck_assert(!breaker_on_outcome(&b, &defaults, OUTCOME_FAILURE, trial, 103 * S));
     ck_assert(breaker_begin_trial(&b, &defaults, 103 * S));
     ck_assert_int_eq(b.state, BREAKER_HALF_OPEN);
