@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-#define OUTPUT_HIGH     ((size_t)256 * 1024)
+#define OUTPUT_HIGH     ((size_t)64 * 1024)
 #define RUN_BYTES       ((size_t)64 * 1024)
 #define PIECES_PER_TURN 32
 
