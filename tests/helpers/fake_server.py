@@ -30,8 +30,13 @@ Tools
   grandchild {setsid}         starts a process that outlives it; answers its pid
   freeze {}                   stops itself with SIGSTOP, without an answer
   report {}                   answers what the process was given: argv, environment, descriptors, ...
+  later {nonce, seconds,      answers the nonce, followed by `pad` dots, after that time, and reports progress `steps`
+         steps, pad}          times on the way; reads on meanwhile
+  nap {nonce, seconds}        answers the nonce after that time and reads nothing meanwhile
+  close_stdin {nonce}         answers the nonce, closes standard input and stays alive
 """
 import argparse
+import heapq
 import json
 import os
 import resource
@@ -49,6 +54,7 @@ def parse_options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     a = p.add_argument
     a("--ledger", help="append what happens to this file")
+    a("--mood", metavar="FILE", help="further options, a JSON array of strings, read from FILE at each start if it is there")
     a("--slow-start", type=float, default=0, metavar="S", help="read nothing for S seconds")
     a("--exit-at-start", type=int, metavar="STATUS", help="exit before reading anything")
     a("--exit-while", metavar="FILE", help="exit with status 1 at start while FILE exists")
@@ -77,7 +83,14 @@ def parse_options():
     a("--set-result", nargs=2, metavar=("METHOD", "JSON"), action="append", default=[],
       help="answer METHOD with this result; @FILE reads it from there")
     a("rest", nargs="*", help="ignored; shows up in report")
-    return p.parse_args()
+    options = p.parse_args()
+    if options.mood:
+        try:
+            with open(options.mood, encoding="utf-8") as f:
+                return p.parse_args(json.load(f) + sys.argv[1:])
+        except FileNotFoundError:
+            pass
+    return options
 
 
 def contents(text):
@@ -95,6 +108,8 @@ class Server:
         self.late = []        # ids that are answered after their cancel
         self.asks = {}        # id of our request -> id of the call that it serves, or None
         self.late_answers = []
+        self.due = []         # what `later` promised: ((when, number), id, function, arguments), a heap
+        self.promises = 0
         self.next_ask = 0
         self.reading = True
         self.gathered = None  # bytes: output is collected here instead of written
@@ -162,6 +177,7 @@ class Server:
             if not self.reading:
                 time.sleep(3600)
                 continue
+            self.keep_promises()
             data = os.read(IN, 1 << 16)
             if not data:
                 self.record("eof")
@@ -176,6 +192,16 @@ class Server:
                 line = bytes(pending[:end])
                 del pending[:end + 1]
                 self.take(line)
+
+    def keep_promises(self):
+        """Says what `later` has promised as it comes due, until there is input."""
+        while self.due:
+            left = self.due[0][0][0] - time.monotonic()
+            if left > 0 and select.select([IN], [], [], left)[0]:
+                return
+            if left <= 0:
+                _, _, say, what = heapq.heappop(self.due)
+                say(*what)
 
     def take(self, line):
         message = json.loads(line)
@@ -210,6 +236,8 @@ class Server:
             for ids in self.held.values():
                 if id in ids:
                     ids.remove(id)
+            self.due = [d for d in self.due if d[1] != id]
+            heapq.heapify(self.due)
             if id in self.late:
                 self.late.remove(id)
                 self.notify("notifications/progress", {"progressToken": id, "progress": 1})
@@ -240,6 +268,9 @@ class Server:
             self.answer(id, {})
         elif method == "resources/read":
             self.answer(id, {"contents": [{"uri": params.get("uri"), "text": "x"}]})
+        elif method == "prompts/get":
+            text = "prompt " + str((params.get("arguments") or {}).get("nonce"))
+            self.answer(id, {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]})
         else:
             self.answer(id, error={"code": -32601, "message": "Method not found"})
 
@@ -258,6 +289,27 @@ class Server:
 
     def tool_record(self, id, args, token):
         self.text(id, args["nonce"])
+
+    def tool_later(self, id, args, token):
+        now, seconds, steps = time.monotonic(), args["seconds"], args.get("steps", 0)
+        for n in range(1, steps + 1):
+            params = {"progressToken": token, "progress": n, "total": steps + 1}
+            self.promise(now + seconds * n / (steps + 1), id, self.notify, "notifications/progress", params)
+        self.promise(now + seconds, id, self.text, id, args["nonce"] + "." * args.get("pad", 0))
+
+    def promise(self, when, id, say, *what):
+        self.promises += 1
+        heapq.heappush(self.due, ((when, self.promises), id, say, what))
+
+    def tool_nap(self, id, args, token):
+        time.sleep(args["seconds"])
+        self.text(id, args["nonce"])
+
+    def tool_close_stdin(self, id, args, token):
+        self.text(id, args["nonce"])
+        os.close(IN)
+        while True:
+            time.sleep(3600)
 
     def tool_hold(self, id, args, token):
         self.held.setdefault(args["key"], []).append(id)
