@@ -246,6 +246,12 @@ bench-limits: ## what the limits cost: memory of idle sessions, of a big result,
 	@$(SUBMAKE) all
 	@$(DAEMON) $(PYTHON) tests/bench/limits.py
 
+.PHONY: bench-recovery
+bench-recovery: ## time from kill -9 of an idle server to the next answered call
+	@scripts/deps build test
+	@$(SUBMAKE) all
+	@$(DAEMON) $(PYTHON) tests/bench/recovery.py
+
 ##@ Keep tidy
 
 .PHONY: lint
