@@ -193,7 +193,7 @@ class World:
         """Descriptors and processes once they no longer change, or once they are `like` those."""
         last, since = self.figures(), time.monotonic()
         end = since + 60
-        while time.monotonic() < end and (last != like if like else time.monotonic() - since < 3):
+        while time.monotonic() < end and (last != like if like else time.monotonic() - since < 2):
             time.sleep(0.05)
             now = self.figures()
             if now != last:
