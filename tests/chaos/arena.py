@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import tempfile
 import time
 
 from daemon import DEMO, FAKE, Daemon, is_sanitized, poll_until
+from wire import HttpConn
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -187,17 +187,15 @@ class Arena:
         return os.path.join(self.daemon.runtime_dir, "admin.sock")
 
     def admin(self, method, path):
-        """One exchange with the admin interface: (status, body)."""
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
-            s.connect(self.admin_path())
-            s.sendall(("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % (
-                method, path)).encode())
-            data = b""
-            while piece := s.recv(1 << 16):
-                data += piece
-        head, _, body = data.partition(b"\r\n\r\n")
-        return int(head.split()[1]), body.decode()
+        """One exchange with the admin interface: the value that it answered."""
+        conn = HttpConn(self.admin_path())
+        r = conn.exchange(("%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (method, path)).encode(), method)
+        conn.close()
+        assert r is not None and r.status == 200, "%s %s was answered %s" % (method, path, r and r.status)
+        return json.loads(bytes(r.body))
+
+    def has_admin(self):
+        return os.path.exists(self.admin_path())
 
     # --- afterwards ---
 

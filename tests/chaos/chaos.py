@@ -131,13 +131,24 @@ class World:
         if not self.run_until(self.quiet, LOST_AFTER + 5):
             self.wrong("lost", "requests are still open: %s", [str(r) for p in self.players for r in p.open_requests()])
         began = time.monotonic()
+        self.probe_all(began + RECOVERY_BOUND)
+        if self.arena.has_admin() and not self.run_until(self.all_is_well, began + RECOVERY_BOUND - time.monotonic()):
+            self.wrong("recovery", "%d s after the faults have stopped: %s", RECOVERY_BOUND, "; ".join(oracle.unwell(self)))
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        self.arena.note("all is well again")
+
+    def all_is_well(self):
+        oracle.check_status(self)
+        return not oracle.unwell(self)
+
+    def probe_all(self, until):
+        """Each server answers a client of each kind; they come through different pools."""
         probes = [Player(self, s, via, 100 + i, probe=True) for s in SERVERS for i, via in enumerate(("http", "line"))]
         mine, self.players = self.players, probes + self.players
-        if not self.run_until(lambda: all(p.probed and p.probed.state == "answered" for p in probes), RECOVERY_BOUND):
+        if not self.run_until(lambda: all(p.probed and p.probed.state == "answered" for p in probes),
+                              until - time.monotonic()):
             self.wrong("recovery", "%d s after the faults have stopped these get no answer: %s", RECOVERY_BOUND,
                        ", ".join("%s (%s)" % (p, p.probed) for p in probes if not p.probed or p.probed.state != "answered"))
-        self.slowest = max(self.slowest, time.monotonic() - began)
-        self.arena.note("all servers answer again")
         for p in probes:
             self.guard(p, p.part, "was a probe", True)
         self.players = mine
@@ -158,6 +169,8 @@ class World:
             self.arena.note("fault %s: %s", kind, what)
             self.done[kind] = self.done.get(kind, 0) + 1
             count -= 1
+            if self.arena.has_admin() and count % 5 == 0:
+                oracle.check_status(self)
         if count:
             self.wrong("client", "nobody is left that a fault could be done to")
 
@@ -231,6 +244,8 @@ class World:
     def run(self):
         kinds = deck(self.rng, self.options.kinds)
         self.arena.start()
+        if not self.arena.has_admin():
+            print("chaos: this daemon has no admin socket: nobody recovers by force, nobody looks at /status", flush=True)
         self.warm_up()
         self.people()
         left = self.options.faults

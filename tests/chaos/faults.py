@@ -3,7 +3,6 @@ when it finds nothing to do it to; the run then takes another kind.
 
 Kinds are dealt like cards, so that each comes as often as its weight says, whatever the number of faults."""
 import json
-import os
 import signal
 
 from arena import KIB, MIB, SERVERS, STEADY
@@ -399,11 +398,8 @@ def slow_reader(world):
 
 @fault(2)
 def force_recovery(world):
-    if not os.path.exists(world.arena.admin_path()):
+    if not world.arena.has_admin():
         return None
-    server = some_server(world)
-    path = "/recover" if world.rng.random() < 0.3 else "/recover?server=" + server
-    status, body = world.arena.admin("POST", path)
-    if status != 200:
-        world.wrong("status", "POST %s was answered %d: %s", path, status, body[:300])
-    return "POST %s" % path
+    path = "/recover" if world.rng.random() < 0.3 else "/recover?server=" + some_server(world)
+    world.arena.admin("POST", path)
+    return "POST " + path

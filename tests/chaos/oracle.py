@@ -67,3 +67,26 @@ def check_steady(world):
 def check_log(world):
     for line in world.arena.bad_log_lines()[:20]:
         world.wrong("log", "%s", line)
+
+
+def check_status(world):
+    """I8: each connection that is down has a due time, and not too far away. Nothing ever had to be repaired."""
+    for s in world.arena.admin("GET", "/status")["servers"]:
+        r = s["resilience"]
+        bound = 1000 * (r["max_backoff_delay"] + r["recovery_jitter_max"])
+        for slot in (slot for pool in s["pools"] for slot in pool["slots"]):
+            due = slot["next_attempt_ms"]
+            if slot["state"] == "waiting" and (due is None or due > bound):
+                world.wrong("status", "slot %d of %s waits %s ms, not %s at most", slot["slot"], s["name"], due, bound)
+        if s["metrics"]["recovery_audit_repairs"]:
+            world.wrong("status", "%s: the recovery queue was repaired %d times", s["name"],
+                        s["metrics"]["recovery_audit_repairs"])
+
+
+def unwell(world):
+    """I12: what /status finds to complain about, in words; empty when all is well."""
+    return ["%s is %s, its breaker %s, %d of %d connections up, %d failed" % (
+        s["name"], s["health_status"], s["circuit_breaker"]["state"], s["pool_status"]["available"],
+        s["pool_status"]["min_size"], s["failed_connections"]) for s in world.arena.admin("GET", "/status")["servers"]
+            if s["health_status"] != "healthy" or s["circuit_breaker"]["state"] != "closed" or s["failed_connections"] or
+            s["pool_status"]["available"] < s["pool_status"]["min_size"]]
