@@ -34,6 +34,7 @@ from players import Player  # noqa: E402
 LOST_AFTER = 30       # every wait in the configuration together is less
 RECOVERY_BOUND = 75   # I9
 RSS_BOUND = 48 * MIB  # what allocators keep and buffers that only grow are no leak
+RESTARTS = 0          # sessions do not outlive the daemon yet
 CHECKS = ("lost", "duplicated", "crossed", "late", "executed", "delivered", "stray", "error", "status", "client",
           "bulkhead", "recovery", "baseline", "orphans", "exit", "log")
 
@@ -57,6 +58,7 @@ class World:
         self.found = []          # (kind, text)
         self.done = {}           # kind of fault → how often
         self.slowest = 0         # recovery after a round
+        self.survived = 0        # sessions that outlived the daemon
         self.orphans = 0
 
     # --- what others use ---
@@ -257,10 +259,33 @@ class World:
         if self.alive():
             self.everybody_leaves()
             self.check_baseline()
+            self.restarts()
             self.stop()
         oracle.check_executions(self)
         oracle.check_steady(self)
         oracle.check_log(self)
+
+    def restart(self):
+        """The daemon itself is killed in the middle of its work. Its servers die with it, its HTTP sessions do not."""
+        self.asking = True
+        self.run_for(self.rng.uniform(0.3, 1))
+        self.arena.kill_daemon()
+        kept = [(p, p.client) for p in self.players if p.survive()]
+        self.arena.daemon.start()
+        self.arena.note("daemon %d is ready", self.arena.daemon.process.pid)
+        for p, _ in kept:
+            self.guard(p, p.ask_something)
+        self.calm_down()
+        self.survived += sum(1 for p, client in kept if p.client is client)
+
+    def restarts(self):
+        self.people()
+        for _ in range(self.options.restarts):
+            if not self.alive():
+                return
+            self.restart()
+            self.done["kill_the_daemon"] = self.done.get("kill_the_daemon", 0) + 1
+        self.everybody_leaves()
 
     def alive(self):
         status = self.arena.daemon.process.poll()
@@ -280,11 +305,12 @@ class World:
         counted = ("lost", "duplicated", "crossed", "orphans")
         return ("chaos: %d faults of %d kinds, %d calls, %d answered, %d errors (%d delivered no, %d maybe), "
                 "%d given up by clients, %d lost, %d duplicated, %d crossed, %d violations, %d orphans, "
-                "slowest recovery %.1f s, %.0f s (seed %d)" % (
+                "%d sessions kept over %d deaths of the daemon, slowest recovery %.1f s, %.0f s (seed %d)" % (
                     sum(self.done.values()), len(self.done), len(calls), sum(1 for r in calls if r.state == "answered"),
                     len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")),
                     self.count("lost"), self.count("duplicated"), self.count("crossed"),
-                    sum(1 for kind, _ in self.found if kind not in counted), self.orphans, self.slowest, seconds, self.seed))
+                    sum(1 for kind, _ in self.found if kind not in counted), self.orphans,
+                    self.survived, self.done.get("kill_the_daemon", 0), self.slowest, seconds, self.seed))
 
     def keep(self):
         """What somebody needs who looks into it."""
@@ -326,6 +352,8 @@ def parse(arguments=None):
     p.add_argument("--seed", type=int, metavar="N")
     p.add_argument("--rate", type=float, default=12, metavar="N", help="faults a second (12)")
     p.add_argument("--round", type=int, default=100, metavar="N", help="faults between two recoveries (100)")
+    p.add_argument("--restarts", type=int, default=RESTARTS, metavar="N",
+                   help="times that the daemon itself is killed afterwards (%d)" % RESTARTS)
     p.add_argument("--kinds", metavar="LIST", help="only these, with commas between; all but these after a -")
     p.add_argument("--list", action="store_true", help="list the kinds of faults")
     p.add_argument("-v", "--verbose", action="store_true", help="say how often each kind came")

@@ -159,12 +159,13 @@ class Player:
         self.waiting = {}
 
     def survive(self):
-        """The daemon was killed. A Streamable HTTP session outlives that; the others begin anew."""
+        """The daemon was killed. A Streamable HTTP session outlives that; the others begin anew. True for the former."""
         if self.via != "http" or self.state != "ready":
             self.part("the daemon died")
-            return
+            return False
         self.forget("the daemon died")
         self.client.close()
+        return True
 
     def open_requests(self):
         return [r for r in self.waiting.values() if r.state == "open"]
@@ -398,7 +399,8 @@ class Player:
 
     def give_up(self, r, why):
         self.world.wrong("lost", "%s: %s: %s", self, r, why)
+        no_session = r.post is not None and r.post.status == 404
         r.state, r.why = "gone", "lost"
         r.seal()
-        if r is self.opening:
-            self.part("initialize was lost")
+        if r is self.opening or no_session:
+            self.part("its session is lost")
