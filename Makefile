@@ -185,8 +185,9 @@ check: ## dependencies, build, every test that needs only Debian packages
 
 # `check` has begun the tally; its own failures are in there too.
 .PHONY: check-all
-check-all: ## check, and what takes minutes: chaos
+check-all: ## check, and what takes minutes: the model, chaos
 	@$(SUBMAKE) check || [ -s $(TALLY) ]
+	@scripts/tally $(TALLY) 'model' $(SUBMAKE) model
 	@scripts/tally $(TALLY) 'chaos' $(SUBMAKE) chaos
 	@echo
 	@scripts/tally --sum $(TALLY)

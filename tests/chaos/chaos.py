@@ -12,6 +12,7 @@ what the clients were told, and the daemon must have returned to where it began.
 A seed fixes what is done, to whom and when. It cannot fix how processes interleave, so a failing seed is worth several
 runs. A failing run keeps its directory: the log of the daemon, the events, the ledgers."""
 import argparse
+import collections
 import heapq
 import os
 import random
@@ -58,6 +59,7 @@ class World:
         self.found = []          # (kind, text)
         self.done = {}           # kind of fault → how often
         self.slowest = 0         # recovery after a round
+        self.questions = 0       # that servers asked clients
         self.survived = 0        # sessions that outlived the daemon
         self.orphans = 0
 
@@ -183,6 +185,7 @@ class World:
             for via in ways:
                 number += 1
                 self.players.append(Player(self, server, via, number))
+                self.players[-1].can_answer = SERVERS[server].fake and server != STEADY and via != "sse"
 
     def warm_up(self):
         """Everything is used once, so that what is made on first use is there before the baseline is taken."""
@@ -304,10 +307,10 @@ class World:
         no = sum(1 for r in failed if r.delivered == "no")
         counted = ("lost", "duplicated", "crossed", "orphans")
         return ("chaos: %d faults of %d kinds, %d calls, %d answered, %d errors (%d delivered no, %d maybe), "
-                "%d given up by clients, %d lost, %d duplicated, %d crossed, %d violations, %d orphans, "
+                "%d given up by clients, %d questions, %d lost, %d duplicated, %d crossed, %d violations, %d orphans, "
                 "%d sessions kept over %d deaths of the daemon, slowest recovery %.1f s, %.0f s (seed %d)" % (
                     sum(self.done.values()), len(self.done), len(calls), sum(1 for r in calls if r.state == "answered"),
-                    len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")),
+                    len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")), self.questions,
                     self.count("lost"), self.count("duplicated"), self.count("crossed"),
                     sum(1 for kind, _ in self.found if kind not in counted), self.orphans,
                     self.survived, self.done.get("kill_the_daemon", 0), self.slowest, seconds, self.seed))
@@ -341,6 +344,8 @@ def run(options):
     else:
         world.arena.discard()
     if options.verbose:
+        reasons = collections.Counter("%s, delivered %s" % (r.why, r.delivered) for r in world.calls.values() if r.state == "failed")
+        print("\n".join("  %-40s %5d" % reason for reason in sorted(reasons.items())))
         print("\n".join("  %-26s %5d" % kind for kind in sorted(world.done.items())))
     print(text, flush=True)
     return world, text

@@ -3,9 +3,12 @@ when it finds nothing to do it to; the run then takes another kind.
 
 Kinds are dealt like cards, so that each comes as often as its weight says, whatever the number of faults."""
 import json
+import os
 import signal
+import threading
 
 from arena import KIB, MIB, SERVERS, STEADY
+from wire import Socket
 
 CATALOGUE = {}  # name → (weight, function)
 
@@ -394,7 +397,39 @@ def slow_reader(world):
     return "%s reads nothing for %.2f s" % (p, span)
 
 
-# --- the operator ---
+@fault()
+def nonsense_from_a_client(world):
+    """Bytes that are no protocol, on a connection that is then dropped."""
+    daemon, rng = world.arena.daemon, world.rng
+    line = rng.random() < 0.5
+    s = Socket(daemon.socket_path(some_server(world)) if line else (daemon.host, daemon.port))
+    s.send(rng.choice((b"\0" * 5000, b"{" * 5000 + b"\n", b"POST /mcp/one HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+                       b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":', rng.randbytes(3000))), strict=False)
+    if rng.random() < 0.5:
+        s.reset()
+    else:
+        s.close()
+    return "nonsense on the %s" % ("unix socket" if line else "port")
+
+
+# --- the operator and the host ---
+
+@fault()
+def suspend_the_daemon(world):
+    """The clock goes on meanwhile: everything that was due falls due at once. A thread wakes it up again, since the loop may
+    be waiting for its answer."""
+    pid, span = world.arena.daemon.process.pid, world.rng.uniform(0.1, 1.5)
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(span, os.kill, (pid, signal.SIGCONT)).start()
+    return "SIGSTOP for the daemon, %.2f s" % span
+
+
+@fault()
+def signal_storm(world):
+    for _ in range(300):
+        os.kill(world.arena.daemon.process.pid, world.rng.choice((signal.SIGCHLD, signal.SIGPIPE, signal.SIGCONT)))
+    return "signals for the daemon"
+
 
 @fault(2)
 def force_recovery(world):

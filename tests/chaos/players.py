@@ -86,6 +86,7 @@ class Player:
     def __init__(self, world, server, via, number, probe=False):
         self.world, self.server, self.via, self.number = world, server, via, number
         self.fake = world.arena_servers[server].fake
+        self.can_answer = False     # whether servers may ask it things (sampling)
         self.rng = random.Random("%s/%s/%s/%d" % (world.seed, server, via, number))
         self.client = None
         self.state = "absent"       # absent → opening → ready → absent
@@ -95,6 +96,7 @@ class Player:
         self.waiting = {}           # those of them for which something may still come
         self.pings = {}             # id → the request that was cancelled just before it
         self.opening = None         # the initialize
+        self.todo = []              # what a message calls for, done when nobody is in the middle of reading
         self.probing = probe
         self.probed = None          # probes: the request that counts
         self.rounds = 0
@@ -111,17 +113,18 @@ class Player:
         kind = KINDS[self.via]
         client = kind.__new__(kind)
         client.player = self
-        self.client, self.requests, self.waiting, self.pings = client, {}, {}, {}
+        self.client, self.requests, self.waiting, self.pings, self.todo = client, {}, {}, {}, []
         client.__init__(self.world.arena.daemon, self.server, version=version)
         self.begin_session()
 
     def begin_session(self):
-        params = {"protocolVersion": self.client.asked_version, "capabilities": {},
+        params = {"protocolVersion": self.client.asked_version,
+                  "capabilities": {"sampling": {}} if self.can_answer else {},
                   "clientInfo": {"name": "chaos", "version": "1"}}
         self.state = "opening"
         self.opening = self.send(Request(self, "initialize", params, None))
 
-    def opened(self, m):
+    def opened(self, call, m):
         """The answer to initialize is there."""
         if "error" in m:
             self.part("initialize failed: %s" % (m["error"].get("data") or {}).get("reason"))
@@ -129,7 +132,7 @@ class Player:
             return
         self.client.server = m["result"]
         self.client.version = m["result"]["protocolVersion"]
-        self.client._on_initialized(self.opening.call)
+        self.client._on_initialized(call)
         self.client.notify("notifications/initialized")
         self.state = "ready"
         if self.via == "http" and not self.probing and self.rng.random() < 0.5:
@@ -141,7 +144,7 @@ class Player:
             return
         self.world.arena.note("%s leaves: %s", self, why)
         self.forget(why)
-        client, self.client, self.state = self.client, None, "absent"
+        client, self.client, self.state, self.todo = self.client, None, "absent", []
         self.act_at = self.world.now + self.rng.uniform(0, 0.3)
         self.blind_until = 0
         if orderly and self.via == "http" and client.session_id:
@@ -164,6 +167,7 @@ class Player:
             self.part("the daemon died")
             return False
         self.forget("the daemon died")
+        self.todo = []
         self.client.close()
         return True
 
@@ -211,6 +215,8 @@ class Player:
             return self.ask_demo()
         rng, what = self.rng, self.rng.random()
         nonce = self.nonce()
+        if self.can_answer and rng.random() < 0.2:
+            return self.call_to_be_asked(nonce)
         if what < 0.2:
             # Too large to be kept for another connection: "no" is then the honest answer to its loss.
             return self.call_tool("record", **({"ballast": "b" * 100000} if rng.random() < 0.2 else {}))
@@ -228,6 +234,15 @@ class Player:
             return self.ask("prompts/get", "prompt " + nonce, nonce, name="p", arguments={"nonce": nonce})
         return self.ask(rng.choice(("tools/list", "resources/list")), None)
 
+    def call_to_be_asked(self, nonce):
+        """A call during which the server asks its client something; answered with what the client said, or with the
+        refusal of the proxy."""
+        params = {"messages": [{"role": "user", "content": {"type": "text", "text": nonce}}], "maxTokens": 1}
+        r = Request(self, "tools/call", {"name": "ask", "arguments": {
+            "nonce": nonce, "method": "sampling/createMessage", "params": params}}, None)
+        r.nonce = nonce
+        return self.send(r)
+
     def ask_demo(self):
         rng, what = self.rng, self.rng.random()
         nonce = self.nonce()
@@ -244,6 +259,9 @@ class Player:
     def act(self):
         """Its turn in the loop."""
         now = self.world.now
+        todo, self.todo = self.todo, []
+        for function, *args in todo:
+            function(*args)
         self.resume_cut_streams()
         if now < self.act_at or now < self.blind_until:
             return
@@ -326,7 +344,7 @@ class Player:
             r.state = "answered"
             self.check_result(r, m["result"])
         if r is self.opening:
-            self.opened(m)
+            self.todo.append((self.opened, r.call, m))
         r.seal()
 
     def check_stream(self, r, m):
@@ -342,6 +360,8 @@ class Player:
             self.world.wrong("error", "%s: a strange error for %s: %s", self, r, json.dumps(error)[:500])
 
     def check_result(self, r, result):
+        if r.tool == "ask":
+            self.check_what_was_said(r, json.loads(result["content"][0]["text"]))
         if r.expect is None:
             return
         if r.method == "tools/call":
@@ -353,11 +373,31 @@ class Player:
         if text != r.expect + "." * r.pad:
             self.world.wrong("crossed", "%s: %s was answered %r instead of %r", self, r, text[:100], r.expect[:100])
 
+    def check_what_was_said(self, r, said):
+        if "result" in said and said["result"]["content"]["text"] != "about " + r.nonce:
+            self.world.wrong("crossed", "%s: to %s somebody else has said %s", self, r, said)
+
+    def on_question(self, m):
+        """A server asks; the text is the nonce of the call that it serves. When several calls of a session run, the proxy
+        cannot know which one that is, so any stream of this client will do."""
+        text = m["params"]["messages"][0]["content"]["text"]
+        r = self.world.calls.get(text)
+        if r is None or r.player is not self or r.sealed:
+            self.world.wrong("crossed", "%s is asked about %s", self, r or text)
+            return
+        self.world.questions += 1
+        self.todo.append((self.client.respond, m, {
+            "role": "assistant", "model": "m", "content": {"type": "text", "text": "about " + text}}))
+
     def on_unasked(self, m):
         if m["method"] == "notifications/progress":
             self.on_progress(m)
         elif m["method"] == "ping" and "id" in m:
-            self.client.respond(m, {})
+            self.todo.append((self.client.respond, m, {}))
+        elif m["method"] == "sampling/createMessage" and self.can_answer:
+            self.on_question(m)
+        elif m["method"] == "notifications/cancelled" and self.can_answer:
+            pass  # a question whose call came to its end
         elif m["method"] not in CHANGES:
             self.world.wrong("stray", "%s: nobody asked for %r", self, m.raw[:300])
 
