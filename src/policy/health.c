@@ -47,7 +47,7 @@ static bool missed_one(struct probe *p, usec_t timeout, usec_t now)
 enum probe_action probe_tick(struct probe *p, const struct probe_view *v, usec_t tick,
                              usec_t timeout, usec_t now)
 {
-    if ((p->pending || p->missed) && v->heard_at > p->sent_at)
+    if (v->heard_at > p->sent_at)
         probe_on_heard(p);
     if (v->overdue && v->running == 0)
         return PROBE_REPLACE;

@@ -112,6 +112,17 @@ START_TEST(any_outage_is_safe)
 }
 END_TEST
 
+START_TEST(a_spread_beyond_the_end_of_time_is_the_end)
+{
+    struct adapt a = {.samples = 3, .mean = 7, .deviation = UINT64_MAX / 4};
+    ck_assert_uint_eq(adapt_cap(&a, 0, UINT64_MAX, 0), UINT64_MAX);
+    a.mean = 0;
+    ck_assert_uint_eq(adapt_cap(&a, 0, UINT64_MAX, 0), UINT64_MAX / 4 * 4);
+    a.deviation++; /* four of them are 0 in 64 bits */
+    ck_assert_uint_eq(adapt_cap(&a, 0, UINT64_MAX, 0), UINT64_MAX);
+}
+END_TEST
+
 START_TEST(the_count_saturates)
 {
     struct adapt a = {.samples = UINT_MAX - 1, .mean = S};
@@ -132,6 +143,7 @@ int main(void)
     tcase_add_test(t, cap_grows_with_half_of_the_present_outage);
     tcase_add_test(t, cap_stays_between_base_and_max);
     tcase_add_test(t, any_outage_is_safe);
+    tcase_add_test(t, a_spread_beyond_the_end_of_time_is_the_end);
     tcase_add_test(t, the_count_saturates);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

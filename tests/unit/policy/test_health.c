@@ -127,6 +127,12 @@ START_TEST(any_byte_acquits)
     v.heard_at = 151 * S + 1;
     ck_assert_int_eq(tick(&p, &v, 160 * S), PROBE_NOTHING);
     ck_assert(!p.pending && p.missed == 0);
+    p = (struct probe){.pending = true, .sent_at = 151 * S}; /* the first ping */
+    ck_assert_int_eq(tick(&p, &v, 171 * S), PROBE_NOTHING);
+    ck_assert(!p.pending);
+    p = (struct probe){.missed = 1, .sent_at = 151 * S};
+    ck_assert_int_eq(tick(&p, &v, 171 * S), PROBE_NOTHING);
+    ck_assert_uint_eq(p.missed, 0);
     p = told;
     probe_on_heard(&p); /* the caller may say so as well */
     ck_assert(!p.pending && p.missed == 0 && p.ever_answered);
