@@ -72,8 +72,10 @@ static const struct config_row rows[] = {
      .def_text = "the service manager's `$STATE_DIRECTORY`, else for root `/var/lib/mcpool`, else "
                  "`$XDG_STATE_HOME/mcpool`, else `$HOME/.local/state/mcpool`, else `state` in "
                  "`runtime_dir`",
-     .help = "Directory for what must outlive a restart, such as the key that authenticates "
-             "session ids."},
+     .help = "Directory for what must outlive a restart, so that clients keep their sessions over "
+             "it: `session.key`, 32 random bytes that authenticate session ids, made at the first "
+             "start (a credential of that name from the service manager comes first; instances "
+             "with the same key recognise each other's sessions), and `sessions.journal`."},
     {TOP, .key = "admin", .type = CONFIG_TYPE_STRING,
      .def_text = "`unix:` and `admin.sock` in `runtime_dir`",
      .help = "Socket of the admin interface, as `\"unix:/path\"`. It cannot be a TCP port."},
