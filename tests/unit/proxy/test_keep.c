@@ -175,6 +175,42 @@ START_TEST(memory_is_bounded_and_the_oldest_go_first)
 }
 END_TEST
 
+#define CROWD 120
+
+START_TEST(what_a_revived_session_has_stays_too)
+{
+    static struct client crowd[CROWD];
+    static const char top[] = ",\"limits\":{\"state_file_bytes\":\"16KiB\"}";
+    struct client c;
+    char first_id[256];
+    begin(NULL, top);
+    open_http(&c, "anonymous", "{}");
+    client_say(&c, LEVEL("1", "error"));
+    snprintf(first_id, sizeof(first_id), "%s", id);
+    kill_9(&c);
+    begin(NULL, top);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    for (int i = 0; i < CROWD; i++) { /* more than there is room for */
+        open_http(&crowd[i], "anonymous", "{}");
+        client_say(&crowd[i], LEVEL("1", "debug"));
+    }
+    ck_assert_uint_lt(HASH_COUNT(w.proxy->keeper.entries), CROWD);
+    client_say(&c, LEVEL("2", "alert"));
+    char *then = mem_store_save(&store);
+    stop(&c);
+    for (int i = 0; i < CROWD; i++)
+        forget(&crowd[i]);
+    mem_store_load(&store, then);
+    free(then);
+    begin(NULL, top);
+    snprintf(id, sizeof(id), "%s", first_id);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    ck_assert_int_eq(c.session->level, MCP_LOG_ALERT);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(what_is_too_old_is_forgotten_while_it_runs)
 {
     struct client c;
@@ -366,6 +402,7 @@ int main(void)
     tcase_add_test(t, nothing_follows_the_end_of_a_session);
     tcase_add_test(t, the_store_is_rewritten_before_it_grows_too_large);
     tcase_add_test(t, memory_is_bounded_and_the_oldest_go_first);
+    tcase_add_test(t, what_a_revived_session_has_stays_too);
     tcase_add_test(t, what_is_too_old_is_forgotten_while_it_runs);
     tcase_add_loop_test(t, whatever_happens_when_the_next_process_knows_it, 0, 20);
     tcase_set_timeout(t, 60);

@@ -422,6 +422,30 @@ START_TEST(one_that_another_session_has_needs_no_request)
 }
 END_TEST
 
+START_TEST(one_that_the_client_makes_itself_is_not_made_twice)
+{
+    struct client c, d;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    subscribe(&c, SUBSCRIPTION("1", "subscribe", "f:///x"));
+    kill_9(&c);
+    begin(NULL, NULL);
+    client_ready(&d);
+    subscribe(&d, SUBSCRIPTION("1", "subscribe", "f:///x"));
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    client_say(&c, SUBSCRIPTION("2", "subscribe", "f:///x")); /* its very first request */
+    ck_assert_str_eq(client_read(&c), "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}");
+    ck_assert_ptr_null(client_read(&c));
+    fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\","
+                         "\"params\":{\"uri\":\"f:///x\"}}");
+    ck_assert_has(client_read(&c), "f:///x");
+    ck_assert_ptr_null(client_read(&c));
+    client_close(&c);
+    client_close(&d);
+    world_end();
+}
+END_TEST
+
 START_TEST(they_wait_for_a_server_that_is_down)
 {
     struct client c;
@@ -550,6 +574,7 @@ int main(void)
     tcase_add_test(t, the_log_level_comes_back);
     tcase_add_test(t, subscriptions_come_back_silently);
     tcase_add_test(t, one_that_another_session_has_needs_no_request);
+    tcase_add_test(t, one_that_the_client_makes_itself_is_not_made_twice);
     tcase_add_test(t, they_wait_for_a_server_that_is_down);
     tcase_add_test(t, one_that_the_server_refuses_now_is_over);
     tcase_add_test(t, one_taken_back_before_it_was_made_again_is_not_made);
