@@ -5,7 +5,8 @@
  * there at the latest durable rewrite: the machine stopping at once. No append waits for the disk.
  *
  * The directory is locked (flock) while the journal is open, so that two processes never write to
- * one file: the second gets -EBUSY for everything that writes. */
+ * one file: the second gets -EBUSY for everything that writes. A rewrite asks for the lock again
+ * and gets it when the first has gone without having written since the second read. */
 #ifndef IO_JOURNAL_H
 #define IO_JOURNAL_H
 

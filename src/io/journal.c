@@ -25,6 +25,7 @@ struct journal {
     bool torn;   /* the file may end inside a line */
     bool rewriting;
     struct buf fresh; /* the lines of the rewrite */
+    struct stat seen; /* the file as it was read; st_ino 0: there was none */
     char *name, *fresh_name;
 };
 
@@ -58,6 +59,7 @@ static int read_all(struct journal *j, int fd, struct journal_reader *r)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    j->seen = st;
     chunk = xmalloc(READ_SIZE);
     while ((n = read(fd, chunk, READ_SIZE)) != 0) {
         if (n < 0 && errno == EINTR)
@@ -132,9 +134,33 @@ static int journal_append(struct store *st, struct slice record)
 
 /* ---- rewriting ---- */
 
+static bool is_as_it_was_read(const struct journal *j)
+{
+    struct stat st;
+    if (fstatat(j->dir, j->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT && j->seen.st_ino == 0;
+    return st.st_ino == j->seen.st_ino && st.st_size == j->seen.st_size &&
+           st.st_mtim.tv_sec == j->seen.st_mtim.tv_sec &&
+           st.st_mtim.tv_nsec == j->seen.st_mtim.tv_nsec;
+}
+
+/* Who had the lock may just have been about to end. Then the journal is ours after all, unless
+ * there is something in it now that was never read: that must not be written over. */
+static void try_lock_again(struct journal *j)
+{
+    if (flock(j->dir, LOCK_EX | LOCK_NB) < 0)
+        return;
+    if (is_as_it_was_read(j))
+        j->error = 0;
+    else
+        flock(j->dir, LOCK_UN);
+}
+
 static int journal_rewrite_begin(struct store *st)
 {
     struct journal *j = journal_of(st);
+    if (j->error == -EBUSY)
+        try_lock_again(j);
     if (j->error)
         return j->error;
     j->rewriting = true;

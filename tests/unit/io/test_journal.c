@@ -261,6 +261,46 @@ START_TEST(a_second_process_does_not_write)
 }
 END_TEST
 
+START_TEST(it_takes_over_from_a_process_that_was_about_to_end)
+{
+    for (int there = 0; there < 2; there++) {
+        struct store *st = journal_open(dir, "j"), *other;
+        if (there)
+            append(st, "one");
+        other = journal_open(dir, "j");
+        check_records(other, there ? "one\n" : "");
+        ck_assert_int_eq(append(other, "two"), -EBUSY);
+        journal_close(st);
+        ck_assert_int_eq(append(other, "two"), -EBUSY); /* not in the middle of things */
+        ck_assert_int_eq(other->ops->rewrite_begin(other), 0);
+        append(other, "three");
+        ck_assert_int_eq(other->ops->rewrite_end(other, false), 0);
+        ck_assert_int_eq(append(other, "four"), 0);
+        check_records(other, "three\nfour\n");
+        st = journal_open(dir, "j");
+        ck_assert_int_eq(append(st, "five"), -EBUSY);
+        journal_close(st);
+        journal_close(other);
+        ck_assert_int_eq(unlink(in_dir("j")), 0);
+    }
+}
+END_TEST
+
+START_TEST(but_not_over_what_it_has_not_read)
+{
+    struct store *st = journal_open(dir, "j"), *other = journal_open(dir, "j");
+    check_records(other, "");
+    append(st, "one");
+    journal_close(st);
+    ck_assert_int_eq(other->ops->rewrite_begin(other), -EBUSY);
+    st = journal_open(dir, "j"); /* whoever comes next may have it */
+    ck_assert_int_eq(append(st, "two"), 0);
+    check_records(st, "one\ntwo\n");
+    journal_close(st);
+    journal_close(other);
+}
+END_TEST
+
 /* A full disk, as far as a process can make one for itself: files may not grow beyond max. It must
  * be more than the test program itself writes. */
 static void limit_file_size(rlim_t max)
@@ -350,6 +390,8 @@ int main(void)
     tcase_add_test(tc, the_longest_record_comes_back);
     tcase_add_test(tc, a_rewrite_takes_the_place_in_one_step);
     tcase_add_test(tc, a_second_process_does_not_write);
+    tcase_add_test(tc, it_takes_over_from_a_process_that_was_about_to_end);
+    tcase_add_test(tc, but_not_over_what_it_has_not_read);
     tcase_add_test(tc, a_full_disk_is_said_and_costs_no_other_line);
     tcase_add_test(tc, what_is_no_file_is_not_touched);
     tcase_add_test(tc, a_missing_directory_is_said);
