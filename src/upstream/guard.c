@@ -171,14 +171,35 @@ static void outcome(struct server *s, enum outcome o, uint32_t epoch, const char
     }
 }
 
+/* A trial came to nothing because the server does not answer pings, as some do not: an idle
+ * connection is opened anew, for a handshake is a question that every server answers. Otherwise the
+ * breaker of such a server could stay open for ever. */
+static void try_handshake(struct server *s)
+{
+    for (struct pool *p = s->pools; p; p = p->next) {
+        for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
+            struct conn *c = &p->slots[i];
+            if (!conn_is_well(c) || c->running > 0 || c->probe.ever_answered)
+                continue;
+            conn_fail(c, REASON_TIMEOUT, false,
+                      "opened anew: the breaker needs an answer, and it gives none to pings");
+            return;
+        }
+    }
+}
+
 static void on_time(void *arg)
 {
     struct server *s = arg;
     enum breaker_state old = s->breaker.state;
     struct breaker_params p = params_of(s);
-    if (breaker_tick(&s->breaker, &p, s->env->now))
-        changed(s, old,
-                old == BREAKER_OPEN ? "time for a trial" : "the trial said nothing in time");
+    bool moved = breaker_tick(&s->breaker, &p, s->env->now);
+    if (moved && old == BREAKER_OPEN) {
+        changed(s, old, "time for a trial");
+    } else if (moved) {
+        changed(s, old, "the trial said nothing in time");
+        try_handshake(s);
+    }
     try_trial(s);
     wake_all(s);
     arm(s);

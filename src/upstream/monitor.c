@@ -62,6 +62,19 @@ void monitor_note(struct server *s, const char *why)
 
 /* ---- silent connections ---- */
 
+static void suspect(struct conn *c)
+{
+    if (c->suspect)
+        return;
+    log_warning(
+        CONN_CTX(c),
+        "no answer to a ping, %u requests in flight: no new requests while there is another "
+        "place",
+        c->running);
+    c->suspect = true;
+    pool_on_conn_state(c);
+}
+
 static void check_conn(struct conn *c)
 {
     const struct config_resilience *r = &conn_config(c)->resilience;
@@ -69,21 +82,17 @@ static void check_conn(struct conn *c)
     conn_listen(c);
     struct probe_view v = {.heard_at = c->heard_at, .running = c->running, .overdue = c->draining};
     unsigned missed = c->probe.missed;
-    enum probe_action action =
-        probe_tick(&c->probe, &v, r->health_check_interval, r->operation_timeout, conn_env(c)->now);
+    usec_t now = conn_env(c)->now, tick = r->health_check_interval;
+    enum probe_action action = probe_tick(&c->probe, &v, tick, r->operation_timeout, now);
     if (c->probe.missed > missed)
         metrics_inc(m, METRIC_PROBES, METRIC_PROBE_MISSED);
+    if (action == PROBE_SUSPECT) {
+        suspect(c);
+        action = probe_tick(&c->probe, &v, tick, r->operation_timeout, now);
+    }
     switch (action) {
     case PROBE_NOTHING:
-        return;
     case PROBE_SUSPECT:
-        if (!c->suspect)
-            log_warning(CONN_CTX(c),
-                        "no answer to a ping, %u requests in flight: no new requests "
-                        "while there is another place",
-                        c->running);
-        c->suspect = true;
-        pool_on_conn_state(c);
         return;
     case PROBE_REPLACE:
         conn_fail(c, REASON_TIMEOUT, false, "it was idle and did not answer pings any more");

@@ -216,6 +216,25 @@ START_TEST(a_connection_that_is_up_is_tried_with_pings_and_two_close_it)
 }
 END_TEST
 
+START_TEST(one_that_answers_no_ping_is_asked_by_a_handshake)
+{
+    struct client c;
+    begin(&c, ",\"circuit_breaker_threshold\":1");
+    call(&c, 1);
+    char id[24];
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)slot(0)->next_id - 1);
+    fake_at(0)->ev->on_discarded(fake_at(0)->arg, slice_str(id), REASON_UPSTREAM_PROTOCOL);
+    ck_assert_int_eq(state(), BREAKER_OPEN);
+    pass(64 * S);
+    ck_assert_int_eq(state(), BREAKER_HALF_OPEN);
+    ck_assert_uint_eq(slot(0)->epoch, 1);
+    pass(2 * S);
+    ck_assert_uint_eq(slot(0)->epoch, 2);
+    ck_assert_int_eq(state(), BREAKER_CLOSED);
+    end(&c);
+}
+END_TEST
+
 START_TEST(what_is_oversize_is_not_the_servers_failure)
 {
     struct client c;
@@ -348,6 +367,7 @@ int main(void)
     tcase_add_test(t, circuit_breaker_timeout_makes_the_next_attempt_a_trial);
     tcase_add_test(t, a_trial_that_hangs_does_not_pin_it_half_open);
     tcase_add_test(t, a_connection_that_is_up_is_tried_with_pings_and_two_close_it);
+    tcase_add_test(t, one_that_answers_no_ping_is_asked_by_a_handshake);
     tcase_add_test(t, what_is_oversize_is_not_the_servers_failure);
     tcase_add_test(t, an_idle_connection_that_ends_is_no_failure);
     tcase_add_test(t, one_that_ends_with_work_in_flight_is_one_failure_however_many_calls);
