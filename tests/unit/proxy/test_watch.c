@@ -442,6 +442,30 @@ START_TEST(a_call_that_is_overdue_on_a_silent_connection_costs_the_connection)
 }
 END_TEST
 
+/* The next attempt was broken off whenever the pool looked at its line, over and over. */
+START_TEST(a_stuck_connection_leaves_nothing_to_the_one_that_replaces_it)
+{
+    struct client c;
+    begin(",\"max_connections\":1,\"call_timeout\":5,\"operation_timeout\":5");
+    client_ready(&c);
+    call(&c, 1);
+    w.start_delay = 2 * S;
+    for (int i = 0; i < 110 && w.opens == 1; i++)
+        pass(S / 10);
+    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
+    ck_assert_int_eq(slot(0)->state, CONN_CONNECTING);
+    ck_assert_uint_eq(w.opens, 2);
+    call(&c, 2); /* has to wait, and the pool looks */
+    pool_note_ghosts(slot(0));
+    pass(2 * S);
+    ck_assert_uint_eq(w.opens, 2);
+    ck_assert_int_eq(slot(0)->state, CONN_READY);
+    ck_assert(got(fake_at(0), "\"tools/call\""));
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_slow_server_that_speaks_is_kept)
 {
     struct client c;
@@ -591,6 +615,7 @@ int main(void)
     tcase_add_test(t, a_server_that_never_answered_a_ping_is_not_replaced_for_that);
     tcase_add_test(t, a_server_that_is_busy_gets_no_new_requests_while_another_place_exists);
     tcase_add_test(t, a_call_that_is_overdue_on_a_silent_connection_costs_the_connection);
+    tcase_add_test(t, a_stuck_connection_leaves_nothing_to_the_one_that_replaces_it);
     tcase_add_test(t, a_slow_server_that_speaks_is_kept);
     tcase_add_test(t, a_server_that_is_long_at_one_call_and_answers_the_ping_is_kept);
     tcase_add_test(t, nothing_is_killed_under_a_call_that_makes_progress);
