@@ -173,6 +173,7 @@ void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail)
         guard_on_loss(c, young);
         pool_on_conn_lost(c, why);
     } else {
+        queue_wake(c->pool); /* who waited for this one may find room beside it */
         guard_on_failed_attempt(c);
         monitor_note(c->pool->server, "an attempt failed");
     }
