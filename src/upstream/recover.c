@@ -67,6 +67,7 @@ void recover_start(struct conn *c)
     if (at > now) {
         conn_wait(c, at, "many servers are being started, this one has to wait for its turn");
         c->paced = true;
+        c->held = false; /* or the next kick would not wait for that turn */
         if (s->process_metrics)
             metrics_inc(s->process_metrics, METRIC_STARTS_DELAYED, 0);
         return;
