@@ -48,6 +48,8 @@ static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
         metrics_inc(m, METRIC_CONNECTIONS_DESTROYED, 0);
     if (new != CONN_WAITING)
         c->held = c->paced = false;
+    if (new != CONN_READY)
+        c->suspect = c->draining = false; /* said of the transport that goes, not of the next one */
     if (new == CONN_IDLE || new == CONN_READY)
         c->recovering = c->forced = false;
     if (new == CONN_IDLE)
@@ -93,6 +95,8 @@ static void note_life(struct conn *c)
     c->heard_at = conn_env(c)->now;
     c->suspect = c->draining = false;
     probe_on_heard(&c->probe);
+    if (c->state == CONN_READY)
+        env_timer_clear(conn_env(c), &c->timer); /* no verdict is due any more */
     if (was_suspect) {
         log_notice(CONN_CTX(c), "heard again");
         pool_on_conn_state(c);

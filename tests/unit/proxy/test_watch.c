@@ -500,6 +500,56 @@ START_TEST(a_server_that_is_long_at_one_call_and_answers_the_ping_is_kept)
 }
 END_TEST
 
+START_TEST(what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows)
+{
+    struct client c;
+    begin(",\"call_timeout\":20,\"operation_timeout\":5,\"max_connections\":1");
+    client_ready(&c);
+    pass(11 * S);
+    call(&c, 1);
+    pass(21 * S);
+    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
+    call(&c, 2);
+    pass(10 * S);
+    ck_assert(slot(0)->draining);
+    call(&c, 3); /* waits for the connection that is to come */
+    w.start_delay = 2 * S;
+    pass(12 * S); /* the second call has ended too, and with it the connection */
+    pass(10 * S);
+    ck_assert_int_eq(slot(0)->state, CONN_READY);
+    ck_assert_uint_eq(slot(0)->epoch, 2);
+    ck_assert_uint_eq(
+        metrics_get(server()->metrics, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_FAILURE), 0);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_verdict_is_not_given_over_a_later_ping)
+{
+    struct client c;
+    begin(",\"call_timeout\":10,\"operation_timeout\":18,\"health_check_interval\":6,"
+          "\"max_connections\":1");
+    client_ready(&c);
+    call(&c, 1);
+    struct fake *f = fake_at(0);
+    pass(11 * S);
+    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
+    ck_assert(slot(0)->suspect);
+    answer(f); /* the ping: it lives */
+    ck_assert(!slot(0)->suspect);
+    unsigned pings = fake_pings(f);
+    pass(9 * S);
+    ck_assert_uint_eq(fake_pings(f), pings + 1); /* the next one, which has 18 seconds */
+    pass(10 * S);
+    ck_assert_uint_eq(slot(0)->epoch, 1);
+    ck_assert_uint_eq(count(METRIC_CONNECTIONS_DRAINED), 0);
+    answer(f);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(nothing_is_killed_under_a_call_that_makes_progress)
 {
     struct client c;
@@ -618,6 +668,8 @@ int main(void)
     tcase_add_test(t, a_stuck_connection_leaves_nothing_to_the_one_that_replaces_it);
     tcase_add_test(t, a_slow_server_that_speaks_is_kept);
     tcase_add_test(t, a_server_that_is_long_at_one_call_and_answers_the_ping_is_kept);
+    tcase_add_test(t, what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows);
+    tcase_add_test(t, a_verdict_is_not_given_over_a_later_ping);
     tcase_add_test(t, nothing_is_killed_under_a_call_that_makes_progress);
     tcase_add_test(t, health_is_honest);
     tcase_add_test(t, health_is_unknown_before_the_first_attempt_has_ended);
