@@ -279,7 +279,6 @@ void conn_note_answer(struct conn *c, uint32_t breaker_epoch)
 {
     struct server *s = c->pool->server;
     c->answered_at = s->env->now;
-    replay_budget_on_success(&s->replay_budget);
     outcome(s, OUTCOME_SUCCESS, breaker_epoch, "it answers");
 }
 
