@@ -31,6 +31,8 @@ static bool is_elsewhere(const struct conn *c)
 {
     const struct pool *p = c->pool;
     bool may_grow = pool_count_recovering(p) == 0;
+    if (pool_config(p)->options.sharing == CONFIG_SHARING_SESSION)
+        return false; /* a session has one connection for its life */
     for (unsigned i = 0; i < p->slot_count; i++) {
         const struct conn *o = &p->slots[i];
         if (o != c &&

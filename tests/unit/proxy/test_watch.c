@@ -420,6 +420,26 @@ START_TEST(a_server_that_is_busy_gets_no_new_requests_while_another_place_exists
 }
 END_TEST
 
+START_TEST(a_busy_server_of_one_session_gets_its_requests_all_the_same)
+{
+    struct client c;
+    world_new(",\"sharing\":\"session\"", ",\"resilience\":{\"recovery_jitter_max\":0}");
+    proxy_start(w.proxy);
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    pass(31 * S);
+    answer(f);
+    call(&c, 1);
+    ck_assert(got(f, "tools/call"));
+    pass(120 * S);
+    ck_assert(slot(0)->suspect);
+    call(&c, 2); /* no other connection may ever take it */
+    ck_assert(got(f, "tools/call"));
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_call_that_is_overdue_on_a_silent_connection_costs_the_connection)
 {
     struct client c;
@@ -664,6 +684,7 @@ int main(void)
     tcase_add_test(t, an_idle_server_that_does_not_answer_pings_any_more_is_replaced);
     tcase_add_test(t, a_server_that_never_answered_a_ping_is_not_replaced_for_that);
     tcase_add_test(t, a_server_that_is_busy_gets_no_new_requests_while_another_place_exists);
+    tcase_add_test(t, a_busy_server_of_one_session_gets_its_requests_all_the_same);
     tcase_add_test(t, a_call_that_is_overdue_on_a_silent_connection_costs_the_connection);
     tcase_add_test(t, a_stuck_connection_leaves_nothing_to_the_one_that_replaces_it);
     tcase_add_test(t, a_slow_server_that_speaks_is_kept);
