@@ -59,7 +59,8 @@ struct conn {
     uint32_t trial_epoch; /* breaker epoch under which the present attempt began */
     bool recovering;      /* has failed and is not back yet */
     bool held;            /* WAITING: due, but the pool has enough attempts under way */
-    bool paced;           /* WAITING: its start is reserved for retry_at */
+    bool paced;           /* WAITING: its start is reserved … */
+    usec_t start_at;      /* … for then */
     bool forced;          /* CLOSING: the next attempt follows at once */
     usec_t attempt_at;    /* when the present or last attempt began */
     bool fatal;           /* the last failure will not go away by itself soon */

@@ -18,6 +18,25 @@ static unsigned attempting(const struct pool *p)
     return pool_count(p, CONN_CONNECTING) + pool_count(p, CONN_HANDSHAKE);
 }
 
+/* How much longer than its limit something may take before it is called stuck: the steps of the
+ * shutdown ladder, and a process that takes its time to die. */
+#define CLOSE_SLACK (10 * USEC_PER_SEC)
+
+static struct recovery_rules rules_of(const struct server *s)
+{
+    const struct config_resilience *r = &s->sc->resilience;
+    return (struct recovery_rules){
+        .max_delay = r->max_backoff_delay > r->recovery_interval ? r->max_backoff_delay
+                                                                 : r->recovery_interval,
+        .jitter_max = r->recovery_jitter_max,
+        .force_after = r->force_recovery_interval,
+        .attempt_limit = r->operation_timeout,
+        .close_limit = 2 * s->sc->limits.shutdown_grace + CLOSE_SLACK,
+        .pace_limit =
+            s->pace && s->pace->next_at > s->env->now ? s->pace->next_at - s->env->now : 0,
+    };
+}
+
 /* ---- into the queue and out of it ---- */
 
 usec_t server_backoff_cap(const struct server *s, usec_t *ret_suggested)
@@ -56,20 +75,35 @@ void recover_enqueue(struct conn *c)
     conn_wait(c, env->now + delay, why);
 }
 
-void recover_start(struct conn *c)
+/* `at`, or the latest point that the audit accepts: whoever waits for longer looks again then. */
+static usec_t no_later(const struct conn *c, usec_t at)
+{
+    struct recovery_rules rules = rules_of(c->pool->server);
+    usec_t latest = recovery_latest(&rules, conn_env(c)->now);
+    return at < latest ? at : latest;
+}
+
+/* Reserves a start, once for each attempt. */
+static void reserve_start(struct conn *c)
 {
     struct server *s = c->pool->server;
     struct pace_params p = {.rate = s->config->limits.start_rate,
                             .burst = s->config->limits.start_burst};
-    usec_t now = s->env->now, at = now;
-    if (s->pace && !c->paced)
-        at = pace_reserve(s->pace, &p, now);
-    if (at > now) {
-        conn_wait(c, at, "many servers are being started, this one has to wait for its turn");
+    usec_t now = s->env->now;
+    if (c->paced)
+        return;
+    c->start_at = s->pace ? pace_reserve(s->pace, &p, now) : now;
+    if (c->start_at > now && s->process_metrics)
+        metrics_inc(s->process_metrics, METRIC_STARTS_DELAYED, 0);
+}
+
+void recover_start(struct conn *c)
+{
+    reserve_start(c);
+    if (c->start_at > conn_env(c)->now) {
+        conn_wait(c, no_later(c, c->start_at),
+                  "many servers are being started, this one has to wait for its turn");
         c->paced = true;
-        c->held = false; /* or the next kick would not wait for that turn */
-        if (s->process_metrics)
-            metrics_inc(s->process_metrics, METRIC_STARTS_DELAYED, 0);
         return;
     }
     conn_open(c);
@@ -87,7 +121,7 @@ void recover_due(struct conn *c)
     } else if (has_room(c)) {
         recover_start(c);
     } else {
-        conn_wait(c, conn_env(c)->now + conn_config(c)->resilience.recovery_interval,
+        conn_wait(c, no_later(c, conn_env(c)->now + conn_config(c)->resilience.recovery_interval),
                   "due, but enough attempts are under way");
         c->held = true;
     }
@@ -104,25 +138,6 @@ void recover_kick(struct pool *p)
 }
 
 /* ---- sweep ---- */
-
-/* How much longer than its limit something may take before it is called stuck: the steps of the
- * shutdown ladder, and a process that takes its time to die. */
-#define CLOSE_SLACK (10 * USEC_PER_SEC)
-
-static struct recovery_rules rules_of(const struct server *s)
-{
-    const struct config_resilience *r = &s->sc->resilience;
-    return (struct recovery_rules){
-        .max_delay = r->max_backoff_delay > r->recovery_interval ? r->max_backoff_delay
-                                                                 : r->recovery_interval,
-        .jitter_max = r->recovery_jitter_max,
-        .force_after = r->force_recovery_interval,
-        .attempt_limit = r->operation_timeout,
-        .close_limit = 2 * s->sc->limits.shutdown_grace + CLOSE_SLACK,
-        .pace_limit =
-            s->pace && s->pace->next_at > s->env->now ? s->pace->next_at - s->env->now : 0,
-    };
-}
 
 static struct recovery_view view_of(const struct conn *c)
 {

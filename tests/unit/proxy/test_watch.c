@@ -155,6 +155,36 @@ START_TEST(nor_when_their_starts_were_paced)
 }
 END_TEST
 
+START_TEST(nor_when_force_comes_sooner_than_the_turn_to_start)
+{
+    world_new(NULL, ",\"resilience\":{\"recovery_jitter_max\":0,\"min_connections\":30,"
+                    "\"max_connections\":30,\"force_recovery_interval\":12,"
+                    "\"recovery_interval\":5},"
+                    "\"limits\":{\"start_burst\":1,\"start_rate\":1}");
+    proxy_start(w.proxy);
+    pass(60 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 30);
+    ck_assert_uint_eq(count(METRIC_AUDIT_REPAIRS), 0);
+    world_end();
+}
+END_TEST
+
+START_TEST(nor_when_the_sweep_comes_later_than_force)
+{
+    begin(",\"min_connections\":8,\"recovery_interval\":60,\"force_recovery_interval\":20,"
+          "\"operation_timeout\":55");
+    w.mute = true;
+    for (unsigned i = 0; i < 8; i++)
+        fake_die(fake_at(i));
+    pass(600 * S);
+    w.mute = false;
+    pass(120 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    ck_assert_uint_eq(count(METRIC_AUDIT_REPAIRS), 0);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_paced_start_whose_timer_is_lost_comes_with_the_sweep)
 {
     world_new(NULL, ",\"resilience\":{\"min_connections\":2},"
@@ -671,6 +701,8 @@ int main(void)
     tcase_add_test(t, the_audit_finds_nothing_when_nothing_is_wrong);
     tcase_add_test(t, a_standstill_of_the_machine_is_no_fault_of_a_slot);
     tcase_add_test(t, nor_when_their_starts_were_paced);
+    tcase_add_test(t, nor_when_force_comes_sooner_than_the_turn_to_start);
+    tcase_add_test(t, nor_when_the_sweep_comes_later_than_force);
     tcase_add_test(t, a_paced_start_whose_timer_is_lost_comes_with_the_sweep);
     tcase_add_test(t, force_ends_an_attempt_that_nothing_else_would_end);
     tcase_add_test(t, at_most_three_of_a_pool_are_attempted_at_once);
