@@ -243,6 +243,8 @@ static bool is_up(const struct server *s)
 void guard_on_failed_attempt(struct conn *c)
 {
     struct server *s = c->pool->server;
+    if (c->forced)
+        return; /* ended by mcpool itself, which has just made the breaker ready for a trial */
     if (!is_up(s) || s->breaker.state == BREAKER_HALF_OPEN)
         outcome(s, OUTCOME_FAILURE, c->trial_epoch, "attempts to connect fail");
 }
@@ -250,6 +252,8 @@ void guard_on_failed_attempt(struct conn *c)
 void guard_on_loss(struct conn *c, bool young)
 {
     struct server *s = c->pool->server;
+    if (c->forced)
+        return; /* as above */
     if (young)
         breaker_on_young_loss(&s->breaker);
     else

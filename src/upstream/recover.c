@@ -235,8 +235,8 @@ static void force_slot(struct conn *c, struct recover_result *ret)
     case CONN_CONNECTING:
     case CONN_HANDSHAKE: /* the attempt is under way, unless nothing would ever end it */
         if (is_hung(c)) {
-            conn_fail(c, REASON_TIMEOUT, false, "replaced by force: the attempt hangs");
             c->forced = true;
+            conn_fail(c, REASON_TIMEOUT, false, "replaced by force: the attempt hangs");
             ret->torn_down++;
         }
         recovery_reset(&c->recovery);
@@ -254,9 +254,9 @@ static void force_slot(struct conn *c, struct recover_result *ret)
             ret->ready++;
             return;
         }
+        c->forced = true;
         conn_fail(c, REASON_UPSTREAM_LOST, false, "replaced by force: it does not answer");
         recovery_reset(&c->recovery);
-        c->forced = true;
         ret->torn_down++;
         return;
     case CONN_IDLE:

@@ -324,6 +324,28 @@ START_TEST(recovery_by_force_tries_at_once_and_starts_over)
 }
 END_TEST
 
+/* It had counted as one more failure, which opened the breaker that force had just made ready. */
+START_TEST(what_force_tears_down_is_no_failure_of_the_trial)
+{
+    struct client c;
+    struct recover_result r;
+    begin(",\"circuit_breaker_threshold\":1,\"max_connections\":1");
+    client_ready(&c);
+    call(&c, 1);
+    conn_note_garbage(slot(0), server()->breaker.epoch);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_OPEN);
+    slot(0)->suspect = true;
+    w.start_delay = S;
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    ck_assert_uint_eq(r.torn_down, 1);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_HALF_OPEN);
+    pass(2 * S);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_CLOSED);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(force_makes_an_open_breaker_ready_for_a_trial)
 {
     struct recover_result r;
@@ -711,6 +733,7 @@ int main(void)
     tcase_add_test(t, the_watchdog_puts_long_delays_back_to_base);
     tcase_add_test(t, recovery_by_force_tries_at_once_and_starts_over);
     tcase_add_test(t, force_makes_an_open_breaker_ready_for_a_trial);
+    tcase_add_test(t, what_force_tears_down_is_no_failure_of_the_trial);
     tcase_add_test(t, a_hundred_servers_that_fail_at_once_do_not_restart_in_one_burst);
     tcase_add_test(t, health_check_interval_a_silent_connection_is_pinged_and_a_busy_one_is_not);
     tcase_add_test(t, an_idle_server_that_does_not_answer_pings_any_more_is_replaced);
