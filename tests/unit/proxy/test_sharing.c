@@ -529,6 +529,25 @@ START_TEST(a_refused_subscription_is_refused_to_all_who_waited)
 }
 END_TEST
 
+/* A client that asked for a level while its connection was still being made never got it. */
+START_TEST(a_level_that_is_asked_for_early_reaches_the_sessions_own_server)
+{
+    world_new(",\"sharing\":\"session\"", NULL);
+    w.start_delay = USEC_PER_SEC;
+    proxy_start(w.proxy);
+    client_open(&a, "anonymous", NULL);
+    ck_assert_ptr_null(client_read(&a));
+    client_say(&a, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/setLevel\",\"params\":{"
+                   "\"level\":\"error\"}}");
+    pass(2 * USEC_PER_SEC);
+    const char *m = fake_read(fake_at(0));
+    ck_assert_has(m, "logging/setLevel");
+    ck_assert_has(m, "\"level\":\"error\"");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
 START_TEST(level_and_subscriptions_survive_a_restart_of_the_server)
 {
     begin(NULL);
@@ -619,6 +638,7 @@ int main(void)
     tcase_add_test(t, subscriptions_are_counted);
     tcase_add_test(t, a_refused_subscription_is_refused_to_all_who_waited);
     tcase_add_test(t, level_and_subscriptions_survive_a_restart_of_the_server);
+    tcase_add_test(t, a_level_that_is_asked_for_early_reaches_the_sessions_own_server);
     tcase_add_test(t, a_storm_of_changes_is_one_a_second);
     tcase_add_test(t, unrelated_messages_wait_for_a_way_coalesced_and_bounded);
     tcase_set_timeout(t, 60);
