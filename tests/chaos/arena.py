@@ -101,12 +101,16 @@ class Arena:
         """kill -9 for the daemon itself. Its servers must die with it; only what they leaked may be left."""
         self.daemon.process.kill()
         self.daemon.process.wait()
-        self.daemon.log.thread.join()
-        self.old_lines += self.daemon.log.lines
         self.note("daemon killed")
         poll_until(lambda: all(is_grandchild(p) for p in self.daemon.children()), "the servers of a killed daemon to die")
         for pid in self.daemon.children():
             os.kill(pid, signal.SIGKILL)
+
+    def start_again(self):
+        self.daemon.log.thread.join()
+        self.old_lines += self.daemon.log.lines
+        self.daemon.start()
+        self.note("daemon %d is ready", self.daemon.process.pid)
 
     def log_lines(self):
         return self.old_lines + self.daemon.log.lines

@@ -35,7 +35,7 @@ from players import Player  # noqa: E402
 LOST_AFTER = 30       # every wait in the configuration together is less
 RECOVERY_BOUND = 75   # I9
 RSS_BOUND = 48 * MIB  # what allocators keep and buffers that only grow are no leak
-RESTARTS = 0          # sessions do not outlive the daemon yet
+RESTARTS = 10
 CHECKS = ("lost", "duplicated", "crossed", "late", "executed", "delivered", "stray", "error", "status", "client",
           "bulkhead", "recovery", "baseline", "orphans", "exit", "log")
 
@@ -52,6 +52,7 @@ class World:
         self.last_nonce = 0
         self.players = []
         self.asking = False      # whether players ask by themselves
+        self.closing = False     # whether the daemon is going down in good order
         self.pace = 0.15         # mean time between two requests of a player
         self.moody = set()       # servers that are spoiled at the moment
         self.future = []         # (when, number, function)
@@ -268,26 +269,43 @@ class World:
         oracle.check_steady(self)
         oracle.check_log(self)
 
-    def restart(self):
-        """The daemon itself is killed in the middle of its work. Its servers die with it, its HTTP sessions do not."""
+    def restart(self, end):
+        """The daemon ends in the middle of its work and comes back. Its HTTP sessions do not notice."""
         self.asking = True
         self.run_for(self.rng.uniform(0.3, 1))
-        self.arena.kill_daemon()
+        self.asking = False
+        end()
         kept = [(p, p.client) for p in self.players if p.survive()]
-        self.arena.daemon.start()
-        self.arena.note("daemon %d is ready", self.arena.daemon.process.pid)
+        self.arena.start_again()
         for p, _ in kept:
             self.guard(p, p.ask_something)
         self.calm_down()
         self.survived += sum(1 for p, client in kept if p.client is client)
 
+    def end_in_order(self):
+        """SIGTERM: whatever was asked before is answered, one way or the other, and nothing is left."""
+        self.closing = True
+        daemon = self.arena.daemon
+        self.arena.note("SIGTERM for the daemon")
+        daemon.process.terminate()
+        if not self.run_until(lambda: daemon.process.poll() is not None, 30) or daemon.process.returncode != 0:
+            self.wrong("exit", "after SIGTERM the daemon's status is %s", daemon.process.poll())
+        self.run_for(0.1)  # what it still said
+        for r in [r for p in self.players for r in p.open_requests()]:
+            self.wrong("lost", "%s: the daemon ended in good order without a word on it", r)
+        if daemon.children():
+            self.wrong("orphans", "left behind: %s", ", ".join(describe(pid) for pid in daemon.children()))
+        self.closing = False
+
     def restarts(self):
+        ends = {"kill_the_daemon": self.arena.kill_daemon, "stop_the_daemon": self.end_in_order}
         self.people()
-        for _ in range(self.options.restarts):
+        for i in range(self.options.restarts):
             if not self.alive():
                 return
-            self.restart()
-            self.done["kill_the_daemon"] = self.done.get("kill_the_daemon", 0) + 1
+            name = sorted(ends)[i % 2]
+            self.restart(ends[name])
+            self.done[name] = self.done.get(name, 0) + 1
         self.everybody_leaves()
 
     def alive(self):
@@ -308,12 +326,12 @@ class World:
         counted = ("lost", "duplicated", "crossed", "orphans")
         return ("chaos: %d faults of %d kinds, %d calls, %d answered, %d errors (%d delivered no, %d maybe), "
                 "%d given up by clients, %d questions, %d lost, %d duplicated, %d crossed, %d violations, %d orphans, "
-                "%d sessions kept over %d deaths of the daemon, slowest recovery %.1f s, %.0f s (seed %d)" % (
+                "%d sessions kept over %d ends of the daemon, slowest recovery %.1f s, %.0f s (seed %d)" % (
                     sum(self.done.values()), len(self.done), len(calls), sum(1 for r in calls if r.state == "answered"),
                     len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")), self.questions,
                     self.count("lost"), self.count("duplicated"), self.count("crossed"),
                     sum(1 for kind, _ in self.found if kind not in counted), self.orphans,
-                    self.survived, self.done.get("kill_the_daemon", 0), self.slowest, seconds, self.seed))
+                    self.survived, self.options.restarts, self.slowest, seconds, self.seed))
 
     def keep(self):
         """What somebody needs who looks into it."""
@@ -358,7 +376,7 @@ def parse(arguments=None):
     p.add_argument("--rate", type=float, default=12, metavar="N", help="faults a second (12)")
     p.add_argument("--round", type=int, default=100, metavar="N", help="faults between two recoveries (100)")
     p.add_argument("--restarts", type=int, default=RESTARTS, metavar="N",
-                   help="times that the daemon itself is killed afterwards (%d)" % RESTARTS)
+                   help="times that the daemon itself is killed or stopped afterwards (%d)" % RESTARTS)
     p.add_argument("--kinds", metavar="LIST", help="only these, with commas between; all but these after a -")
     p.add_argument("--list", action="store_true", help="list the kinds of faults")
     p.add_argument("-v", "--verbose", action="store_true", help="say how often each kind came")

@@ -263,6 +263,8 @@ class Player:
         todo, self.todo = self.todo, []
         for function, *args in todo:
             function(*args)
+        if self.world.closing:
+            return
         self.resume_cut_streams()
         if now < self.act_at or now < self.blind_until:
             return
@@ -356,7 +358,8 @@ class Player:
         """Errors come from the proxy: the servers themselves refuse nothing that is asked here."""
         data = error.get("data") or {}
         r.why, r.delivered = data.get("reason"), data.get("delivered")
-        if error["code"] != -32603 or r.why not in REASONS or r.delivered not in ("no", "maybe") or \
+        known = r.why in REASONS or r.why == "shutting_down" and self.world.closing
+        if error["code"] != -32603 or not known or r.delivered not in ("no", "maybe") or \
                 data.get("server") != self.server:
             self.world.wrong("error", "%s: a strange error for %s: %s", self, r, json.dumps(error)[:500])
 
@@ -423,6 +426,8 @@ class Player:
         """Finds what will never be answered."""
         if self.client is None:
             return
+        if self.via != "http" and not self.client._sockets() and self.world.closing:
+            return  # what is open by the end is found then
         if self.via != "http" and not self.client._sockets():
             self.world.wrong("lost", "%s: the daemon closed the connection", self)
             self.part("the daemon closed the connection")

@@ -9,7 +9,7 @@ import chaos  # noqa: E402
 
 class ChaosTest(unittest.TestCase):
     def test_sixty_faults_leave_no_trace(self):
-        world, summary = chaos.run(chaos.parse(["--faults", "60", "--seed", "1"]))
+        world, summary = chaos.run(chaos.parse(["--faults", "60", "--rate", "15", "--restarts", "2", "--seed", "1"]))
         self.assertEqual(world.found, [], summary)
 
 
