@@ -125,7 +125,8 @@ class Arena:
         folder = "/proc/%d/fd" % self.daemon.process.pid
         for fd in os.listdir(folder):
             try:
-                kinds[re.sub(r":\[\d+\]$", "", os.readlink(os.path.join(folder, fd)))] += 1
+                target = os.readlink(os.path.join(folder, fd))
+                kinds["file" if target.startswith(self.daemon.dir) else re.sub(r":\[\d+\]$", "", target)] += 1
             except OSError:
                 pass  # closed meanwhile
         return dict(sorted(kinds.items()))

@@ -106,6 +106,9 @@ class World:
         try:
             function(*args)
         except (AssertionError, OSError, ValueError, KeyError) as e:
+            if self.closing and isinstance(e, ConnectionError):
+                self.arena.note("%s: %s, the daemon is going", p, e)
+                return
             last = traceback.extract_tb(e.__traceback__)[-1]
             self.wrong("client", "%s: %s: %s (%s:%d)", p, type(e).__name__, e, os.path.basename(last.filename), last.lineno)
             try:
