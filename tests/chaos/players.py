@@ -18,7 +18,6 @@ from clients import LATEST, OLDEST, HttpClient, LineClient, Post, SseClient, key
 READS = ("resources/read", "resources/list", "prompts/get", "prompts/list", "tools/list")
 REASONS = {"breaker_open", "overloaded", "rate_limited", "response_too_large", "timeout", "upstream_lost",
            "upstream_protocol", "upstream_unavailable", "version"}
-CUT_OFF = "cut off"  # why nobody hears of a call any more that still runs
 CHANGES = {"notifications/%s/list_changed" % what for what in ("tools", "resources", "prompts")}
 
 
@@ -301,7 +300,7 @@ class Player:
         if seen:
             r.resume_at = self.world.now + self.rng.uniform(0, 0.5)
         else:
-            r.state, r.why = "gone", CUT_OFF
+            r.state, r.why = "gone", "cut off"
             r.seal()
 
     def resume_cut_streams(self):
@@ -382,12 +381,11 @@ class Player:
             self.world.wrong("crossed", "%s: to %s somebody else has said %s", self, r, said)
 
     def on_question(self, m):
-        """A server asks; the text is the nonce of the call that it serves. When several calls of a session run, the proxy
-        cannot know which one that is, so any stream of this client will do."""
+        """A server asks; the text is the nonce of the call that it serves. A question is the session's: where only that has
+        calls at the connection, the proxy need not know which of them is meant, nor whether it was given up meanwhile."""
         text = m["params"]["messages"][0]["content"]["text"]
         r = self.world.calls.get(text)
-        goes_on = r is not None and (not r.sealed or r.why == CUT_OFF)
-        if not goes_on or self.requests.get(key_of(r.id)) is not r:
+        if r is None or self.requests.get(key_of(r.id)) is not r:
             self.world.wrong("crossed", "%s is asked about %s", self, r or text)
             return
         self.world.questions += 1
