@@ -331,7 +331,8 @@ class World:
                 "%d given up by clients, %d questions, %d lost, %d duplicated, %d crossed, %d violations, %d orphans, "
                 "%d sessions kept over %d ends of the daemon, slowest recovery %.1f s, %.0f s (seed %d)" % (
                     sum(self.done.values()), len(self.done), len(calls), sum(1 for r in calls if r.state == "answered"),
-                    len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")), self.questions,
+                    len(failed), no, len(failed) - no, sum(1 for r in calls if r.state in ("cancelled", "gone")),
+                    self.questions,
                     self.count("lost"), self.count("duplicated"), self.count("crossed"),
                     sum(1 for kind, _ in self.found if kind not in counted), self.orphans,
                     self.survived, self.options.restarts, self.slowest, seconds, self.seed))
