@@ -52,6 +52,8 @@ struct conn {
     usec_t heard_at;          /* when it was last seen to say anything, to the byte */
     uint64_t heard_bytes;     /* transport's `received` then */
     struct probe probe;       /* what the monitor thinks of its silence */
+    usec_t unheard_since;     /* a request that its client took back was sent then, and the server
+                                 had said nothing since when it was; 0 = none */
     bool suspect;         /* a ping was not answered: no new requests while another place exists */
     bool draining;        /* it is stuck: no new requests; replaced when the last has ended */
     usec_t state_since;   /* when `state` was entered */
@@ -105,6 +107,10 @@ void conn_note_garbage(struct conn *c, uint32_t breaker_epoch);
  * silent all the while is stuck: it gets no further requests and is replaced when the last one that
  * still moves has ended. Call it before ticket_done. */
 void conn_note_given_up(struct conn *c, usec_t started_at, uint32_t breaker_epoch);
+/* The client of a request that was sent at started_at took it back. Nobody's failure; but clients
+ * may give up long before call_timeout, again and again: a connection that has been silent for that
+ * time, over more than one request, is stuck as well. Call it before ticket_done. */
+void conn_note_taken_back(struct conn *c, usec_t started_at);
 /* The answer to pool_user.probe came, be it an error. */
 void conn_note_probe_answered(struct conn *c, uint32_t breaker_epoch);
 

@@ -176,11 +176,17 @@ static usec_t budget(const struct call *c)
                : r->operation_timeout;
 }
 
+/* The request at the server that c waits for; its id is 0 when there is none. */
+static struct uplink *uplink_of(struct call *c)
+{
+    return c->leader ? &c->leader->up : c->sub ? sub_uplink(c->sub) : &c->up;
+}
+
 /* Tells the connection, once for each request at the server, however many calls wait for it, that
  * it was given all its time and not answered. May end the connection, and with it the call. */
 static void report_given_up(struct call *c)
 {
-    struct uplink *u = c->leader ? &c->leader->up : c->sub ? sub_uplink(c->sub) : &c->up;
+    struct uplink *u = uplink_of(c);
     if (u->id == 0 || u->given_up || call_env(c)->now - u->sent_at < budget(c))
         return;
     u->given_up = true;
@@ -496,6 +502,9 @@ void call_answer_error(struct call *c, int code, const char *message)
 
 void call_cancel(struct call *c, struct slice reason)
 {
+    const struct uplink *u = uplink_of(c);
+    if (u->id)
+        conn_note_taken_back(u->conn, u->sent_at);
     if (c->up.id && LIST_EMPTY(&c->followers))
         tell_server_cancelled(c, reason);
     call_finish(c, CALL_CANCELLED, NULL, NULL);

@@ -297,6 +297,7 @@ void conn_ready(struct conn *c, const char *why)
 {
     c->ready_at = c->answered_at = c->heard_at = conn_env(c)->now;
     c->answered = c->suspect = c->draining = false;
+    c->unheard_since = 0;
     c->probe = (struct probe){.ever_answered = c->probe.ever_answered};
     c->pool->server->tried = true;
     if (c->recovering)

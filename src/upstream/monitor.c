@@ -120,22 +120,15 @@ static void drain(struct conn *c)
     queue_wake(c->pool);
 }
 
-void conn_note_given_up(struct conn *c, usec_t started_at, uint32_t breaker_epoch)
+/* A server may be long at one request and say nothing: a ping tells it from one that is dead. */
+static void doubt(struct conn *c)
 {
     struct env *env = conn_env(c);
     usec_t timeout = conn_config(c)->resilience.operation_timeout;
-    if (c->state != CONN_READY)
-        return;
-    conn_listen(c);
-    if (!probe_is_stuck(started_at, c->heard_at))
-        return; /* slow, and nobody's failure */
-    guard_on_silence(c, breaker_epoch);
     if (c->probe.missed) {
         drain(c);
         return;
     }
-    /* A server may be long at one request and say nothing: a ping tells it from one that is dead.
-     */
     c->suspect = true;
     if (!c->probe.pending) {
         c->probe.pending = true;
@@ -144,6 +137,32 @@ void conn_note_given_up(struct conn *c, usec_t started_at, uint32_t breaker_epoc
     }
     if (!timer_armed(&c->timer))
         env_timer_set(env, &c->timer, c->probe.sent_at + timeout);
+}
+
+void conn_note_given_up(struct conn *c, usec_t started_at, uint32_t breaker_epoch)
+{
+    if (c->state != CONN_READY)
+        return;
+    conn_listen(c);
+    if (!probe_is_stuck(started_at, c->heard_at))
+        return; /* slow, and nobody's failure */
+    guard_on_silence(c, breaker_epoch);
+    doubt(c);
+}
+
+void conn_note_taken_back(struct conn *c, usec_t started_at)
+{
+    if (c->state != CONN_READY)
+        return;
+    conn_listen(c);
+    if (!probe_is_stuck(started_at, c->heard_at))
+        return;
+    if (c->unheard_since == 0 || c->unheard_since < c->heard_at || started_at < c->unheard_since)
+        c->unheard_since = started_at;
+    /* One that was taken back is often never answered: it says nothing without another one. */
+    if (started_at > c->unheard_since &&
+        conn_env(c)->now - c->unheard_since >= conn_config(c)->resilience.call_timeout)
+        doubt(c);
 }
 
 void monitor_verdict(struct conn *c)

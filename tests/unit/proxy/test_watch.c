@@ -472,26 +472,6 @@ START_TEST(a_server_that_is_busy_gets_no_new_requests_while_another_place_exists
 }
 END_TEST
 
-START_TEST(a_busy_server_of_one_session_gets_its_requests_all_the_same)
-{
-    struct client c;
-    world_new(",\"sharing\":\"session\"", ",\"resilience\":{\"recovery_jitter_max\":0}");
-    proxy_start(w.proxy);
-    client_ready(&c);
-    struct fake *f = fake_at(0);
-    pass(31 * S);
-    answer(f);
-    call(&c, 1);
-    ck_assert(got(f, "tools/call"));
-    pass(120 * S);
-    ck_assert(slot(0)->suspect);
-    call(&c, 2); /* no other connection may ever take it */
-    ck_assert(got(f, "tools/call"));
-    client_close(&c);
-    world_end();
-}
-END_TEST
-
 START_TEST(a_call_that_is_overdue_on_a_silent_connection_costs_the_connection)
 {
     struct client c;
@@ -567,56 +547,6 @@ START_TEST(a_server_that_is_long_at_one_call_and_answers_the_ping_is_kept)
     pass(20 * S);
     ck_assert_uint_eq(slot(0)->epoch, 1);
     ck_assert(!slot(0)->draining && !slot(0)->suspect);
-    client_close(&c);
-    world_end();
-}
-END_TEST
-
-START_TEST(what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows)
-{
-    struct client c;
-    begin(",\"call_timeout\":20,\"operation_timeout\":5,\"max_connections\":1");
-    client_ready(&c);
-    pass(11 * S);
-    call(&c, 1);
-    pass(21 * S);
-    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
-    call(&c, 2);
-    pass(10 * S);
-    ck_assert(slot(0)->draining);
-    call(&c, 3); /* waits for the connection that is to come */
-    w.start_delay = 2 * S;
-    pass(12 * S); /* the second call has ended too, and with it the connection */
-    pass(10 * S);
-    ck_assert_int_eq(slot(0)->state, CONN_READY);
-    ck_assert_uint_eq(slot(0)->epoch, 2);
-    ck_assert_uint_eq(
-        metrics_get(server()->metrics, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_FAILURE), 0);
-    client_close(&c);
-    world_end();
-}
-END_TEST
-
-START_TEST(a_verdict_is_not_given_over_a_later_ping)
-{
-    struct client c;
-    begin(",\"call_timeout\":10,\"operation_timeout\":18,\"health_check_interval\":6,"
-          "\"max_connections\":1");
-    client_ready(&c);
-    call(&c, 1);
-    struct fake *f = fake_at(0);
-    pass(11 * S);
-    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
-    ck_assert(slot(0)->suspect);
-    answer(f); /* the ping: it lives */
-    ck_assert(!slot(0)->suspect);
-    unsigned pings = fake_pings(f);
-    pass(9 * S);
-    ck_assert_uint_eq(fake_pings(f), pings + 1); /* the next one, which has 18 seconds */
-    pass(10 * S);
-    ck_assert_uint_eq(slot(0)->epoch, 1);
-    ck_assert_uint_eq(count(METRIC_CONNECTIONS_DRAINED), 0);
-    answer(f);
     client_close(&c);
     world_end();
 }
@@ -739,13 +669,10 @@ int main(void)
     tcase_add_test(t, an_idle_server_that_does_not_answer_pings_any_more_is_replaced);
     tcase_add_test(t, a_server_that_never_answered_a_ping_is_not_replaced_for_that);
     tcase_add_test(t, a_server_that_is_busy_gets_no_new_requests_while_another_place_exists);
-    tcase_add_test(t, a_busy_server_of_one_session_gets_its_requests_all_the_same);
     tcase_add_test(t, a_call_that_is_overdue_on_a_silent_connection_costs_the_connection);
     tcase_add_test(t, a_stuck_connection_leaves_nothing_to_the_one_that_replaces_it);
     tcase_add_test(t, a_slow_server_that_speaks_is_kept);
     tcase_add_test(t, a_server_that_is_long_at_one_call_and_answers_the_ping_is_kept);
-    tcase_add_test(t, what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows);
-    tcase_add_test(t, a_verdict_is_not_given_over_a_later_ping);
     tcase_add_test(t, nothing_is_killed_under_a_call_that_makes_progress);
     tcase_add_test(t, health_is_honest);
     tcase_add_test(t, health_is_unknown_before_the_first_attempt_has_ended);

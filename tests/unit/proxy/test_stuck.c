@@ -1,0 +1,224 @@
+/* Connections that do not answer: what is held against them, by whose word, and when it is
+ * forgotten again (resilience.md section 6). */
+#include "world.h"
+
+#include "upstream/pool.h"
+#include "upstream/server.h"
+
+#define S USEC_PER_SEC
+
+static struct server *server(void)
+{
+    return route_at(w.proxy, 0)->server;
+}
+
+static struct pool *pool(void)
+{
+    return server()->pools;
+}
+
+static struct conn *slot(unsigned i)
+{
+    return &pool()->slots[i];
+}
+
+static uint64_t count(enum metric id)
+{
+    return metrics_sum(server()->metrics, id);
+}
+
+static void begin(const char *more)
+{
+    char top[600];
+    snprintf(top, sizeof(top), ",\"resilience\":{\"recovery_jitter_max\":0%s}", more);
+    world_new(NULL, top);
+    proxy_start(w.proxy);
+    turn();
+}
+
+static void call(struct client *c, int id)
+{
+    char text[200];
+    snprintf(text, sizeof(text),
+             "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"x\","
+             "\"_meta\":{\"progressToken\":%d}}}",
+             id, id);
+    client_say(c, text);
+}
+
+static bool got(struct fake *f, const char *what)
+{
+    for (const char *m; (m = fake_read(f)) != NULL;)
+        if (strstr(m, what))
+            return true;
+    return false;
+}
+
+/* Answers the newest request of f. */
+static void answer(struct fake *f)
+{
+    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+             (unsigned long long)((struct conn *)f->arg)->next_id - 1);
+    turn();
+}
+
+static void cancel(struct client *c, int id)
+{
+    char text[200];
+    snprintf(
+        text, sizeof(text),
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":"
+        "%d}}",
+        id);
+    client_say(c, text);
+}
+
+START_TEST(what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows)
+{
+    struct client c;
+    begin(",\"call_timeout\":20,\"operation_timeout\":5,\"max_connections\":1");
+    client_ready(&c);
+    pass(11 * S);
+    call(&c, 1);
+    pass(21 * S);
+    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
+    call(&c, 2);
+    pass(10 * S);
+    ck_assert(slot(0)->draining);
+    call(&c, 3); /* waits for the connection that is to come */
+    w.start_delay = 2 * S;
+    pass(12 * S); /* the second call has ended too, and with it the connection */
+    pass(10 * S);
+    ck_assert_int_eq(slot(0)->state, CONN_READY);
+    ck_assert_uint_eq(slot(0)->epoch, 2);
+    ck_assert_uint_eq(
+        metrics_get(server()->metrics, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_FAILURE), 0);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_verdict_is_not_given_over_a_later_ping)
+{
+    struct client c;
+    begin(",\"call_timeout\":10,\"operation_timeout\":18,\"health_check_interval\":6,"
+          "\"max_connections\":1");
+    client_ready(&c);
+    call(&c, 1);
+    struct fake *f = fake_at(0);
+    pass(11 * S);
+    ck_assert_has(client_read(&c), "\"reason\":\"timeout\"");
+    ck_assert(slot(0)->suspect);
+    answer(f); /* the ping: it lives */
+    ck_assert(!slot(0)->suspect);
+    unsigned pings = fake_pings(f);
+    pass(9 * S);
+    ck_assert_uint_eq(fake_pings(f), pings + 1); /* the next one, which has 18 seconds */
+    pass(10 * S);
+    ck_assert_uint_eq(slot(0)->epoch, 1);
+    ck_assert_uint_eq(count(METRIC_CONNECTIONS_DRAINED), 0);
+    answer(f);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+/* Clients give up long before call_timeout, so no call of theirs is ever overdue. */
+START_TEST(a_server_that_hangs_is_replaced_however_soon_its_clients_give_up)
+{
+    struct client c;
+    begin(",\"call_timeout\":300");
+    client_ready(&c);
+    pass(5 * S);
+    for (int i = 1; i <= 5; i++) {
+        ck_assert_uint_eq(slot(0)->epoch, 1);
+        call(&c, i);
+        pass(60 * S);
+        cancel(&c, i);
+    }
+    ck_assert_uint_eq(slot(0)->epoch, 2);
+    ck_assert_int_eq(slot(0)->state, CONN_READY);
+    ck_assert_int_eq(server()->breaker.failures, 0); /* cancels are nobody's failure */
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(calls_that_were_taken_back_together_say_nothing)
+{
+    struct client c;
+    begin(",\"call_timeout\":300");
+    client_ready(&c);
+    pass(5 * S);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 1; i <= 5; i++)
+            call(&c, i);
+        pass(290 * S);
+        for (int i = 1; i <= 5; i++)
+            cancel(&c, i);
+        fake_say(fake_at(0),
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+    }
+    pass(3600 * S);
+    ck_assert_uint_eq(slot(0)->epoch, 1);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_server_that_was_heard_after_a_cancelled_call_is_kept)
+{
+    struct client c;
+    begin(",\"call_timeout\":300");
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    for (int i = 1; i <= 20; i++) {
+        call(&c, i);
+        pass(60 * S);
+        cancel(&c, i);
+        ck_assert_uint_eq(slot(0)->epoch, 1);
+        if (i % 3 == 0)
+            fake_say(f, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+    }
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_busy_server_of_one_session_gets_its_requests_all_the_same)
+{
+    struct client c;
+    world_new(",\"sharing\":\"session\"", ",\"resilience\":{\"recovery_jitter_max\":0}");
+    proxy_start(w.proxy);
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    pass(31 * S);
+    answer(f);
+    call(&c, 1);
+    ck_assert(got(f, "tools/call"));
+    pass(120 * S);
+    ck_assert(slot(0)->suspect);
+    call(&c, 2); /* no other connection may ever take it */
+    ck_assert(got(f, "tools/call"));
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("proxy/stuck");
+    TCase *t = tcase_create("stuck");
+    tcase_add_test(t, what_was_thought_of_a_stuck_connection_does_not_hit_the_one_that_follows);
+    tcase_add_test(t, a_verdict_is_not_given_over_a_later_ping);
+    tcase_add_test(t, a_server_that_hangs_is_replaced_however_soon_its_clients_give_up);
+    tcase_add_test(t, calls_that_were_taken_back_together_say_nothing);
+    tcase_add_test(t, a_server_that_was_heard_after_a_cancelled_call_is_kept);
+    tcase_add_test(t, a_busy_server_of_one_session_gets_its_requests_all_the_same);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
