@@ -329,7 +329,9 @@ static void budget_over(void *arg)
     usec_t sent_at = u->sent_at;
     uint32_t breaker_epoch = u->breaker_epoch;
     finish(l);
-    conn_note_given_up(c, sent_at, breaker_epoch);
+    /* The budget is that of all pages; the last one may only just have been asked for. */
+    if (lists_env(l)->now - sent_at >= c->pool->server->sc->resilience.operation_timeout)
+        conn_note_given_up(c, sent_at, breaker_epoch);
 }
 
 static void start(struct lists *l, struct conn *c)

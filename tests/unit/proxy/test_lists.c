@@ -105,6 +105,26 @@ START_TEST(a_list_that_is_another_after_a_restart_is_announced_to_all)
 }
 END_TEST
 
+START_TEST(a_server_that_is_slow_over_many_pages_is_not_taken_for_dead)
+{
+    start(NULL, ",\"resilience\":{\"operation_timeout\":10}");
+    list(&a, fake_at(0), "tools/list", NULL, "{\"tools\":[1],\"nextCursor\":\"b\"}");
+    list(&a, fake_at(0), "tools/list", "\"b\"", "{\"tools\":[2],\"nextCursor\":\"c\"}");
+    list(&a, fake_at(0), "tools/list", "\"c\"", "{\"tools\":[3]}");
+    struct fake *f = restart(fake_at(0));
+    const struct server *s = route_at(w.proxy, 0)->server;
+    pass(4 * USEC_PER_SEC);
+    answer_to(f, fake_read(f), "{\"tools\":[1],\"nextCursor\":\"b\"}");
+    pass(4 * USEC_PER_SEC);
+    answer_to(f, fake_read(f), "{\"tools\":[2],\"nextCursor\":\"c\"}");
+    pass(3 * USEC_PER_SEC); /* the check ends, its last question is three seconds old */
+    ck_assert_has(client_read(&a), CHANGED);
+    ck_assert(!s->pools->slots[0].suspect);
+    ck_assert_uint_eq(s->breaker.failures, 0);
+    end();
+}
+END_TEST
+
 START_TEST(each_kind_of_list_has_its_notification)
 {
     static const struct {
@@ -477,6 +497,7 @@ int main(void)
     TCase *t = tcase_create("lists");
     tcase_add_test(t, a_list_that_is_the_same_after_a_restart_is_not_mentioned);
     tcase_add_test(t, a_list_that_is_another_after_a_restart_is_announced_to_all);
+    tcase_add_test(t, a_server_that_is_slow_over_many_pages_is_not_taken_for_dead);
     tcase_add_test(t, each_kind_of_list_has_its_notification);
     tcase_add_test(t, resources_and_templates_that_changed_together_are_one_piece_of_news);
     tcase_add_test(t, the_pages_that_clients_got_are_compared_one_by_one);
