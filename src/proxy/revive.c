@@ -101,6 +101,12 @@ static void ask_for_connection(struct revival *r)
         call_submit(call_new(r->session, &r->ch, &text, &m));
 }
 
+/* Whether it is up, or will be: every failed connection comes back. */
+static bool has_future(const struct conn *c)
+{
+    return c->state != CONN_IDLE && (c->state != CONN_CLOSING || c->failed);
+}
+
 static void attempt(void *arg)
 {
     struct revival *r = arg;
@@ -108,7 +114,7 @@ static void attempt(void *arg)
     struct conn *home = s->affinity.home;
     if (s->proxy->stopping)
         return;
-    if (home && home->state != CONN_IDLE) {
+    if (home && has_future(home)) {
         subscribe_all(s, home);
         revival_end(s);
     } else {

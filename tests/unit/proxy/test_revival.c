@@ -87,6 +87,37 @@ START_TEST(an_instance_with_the_same_key_knows_it_without_the_store)
 }
 END_TEST
 
+/* Its home is a connection that is just being given up for want of use. */
+START_TEST(subscriptions_are_made_though_the_home_was_about_to_go)
+{
+    struct client c, other;
+    static const char top[] = ",\"limits\":{\"idle_shrink\":10}";
+    static const char few[] = ",\"resilience\":{\"min_connections\":0}";
+    begin(few, top);
+    open_http(&c, "anonymous", "{}");
+    subscribe(&c, SUBSCRIPTION("1", "subscribe", "file:///a"));
+    stop(&c);
+    begin(few, top);
+    char kept[sizeof(id)];
+    snprintf(kept, sizeof(kept), "%s", id);
+    open_http(&other, "anonymous", "{}");
+    client_close(&other);
+    snprintf(id, sizeof(id), "%s", kept);
+    w.close_delay = 2 * USEC_PER_SEC;
+    while (route_at(w.proxy, 0)->server->pools->slots[0].state == CONN_READY)
+        pass(USEC_PER_SEC);
+    ck_assert_int_eq(route_at(w.proxy, 0)->server->pools->slots[0].state, CONN_CLOSING);
+    ck_assert_int_eq(come_back(&c, "anonymous"), 0);
+    pass(20 * USEC_PER_SEC);
+    ck_assert_ptr_nonnull(w.fakes);
+    answer(w.fakes, w.fakes->got[w.fakes->got_n - 1], "ping"); /* asks for a connection */
+    answer(w.fakes, fake_read(w.fakes), "resources/subscribe");
+    w.close_delay = 0;
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 /* ---- who does not ---- */
 
 START_TEST(foreign_ids_are_unknown)
@@ -558,6 +589,7 @@ int main(void)
     tcase_add_test(t, and_after_a_stop_in_good_order_again_and_again);
     tcase_add_test(t, its_first_request_waits_for_a_server_that_is_starting);
     tcase_add_test(t, an_instance_with_the_same_key_knows_it_without_the_store);
+    tcase_add_test(t, subscriptions_are_made_though_the_home_was_about_to_go);
     tcase_add_test(t, foreign_ids_are_unknown);
     tcase_add_test(t, a_new_key_ends_all_sessions);
     tcase_add_test(t, an_id_is_good_at_its_own_server_only);
