@@ -11,7 +11,7 @@
  * state_file_bytes as records, and when the records written since exceed the whole, the store is
  * rewritten from the entries. Who has to make room is the one that was left alone the longest,
  * among the ended ones or those that wait, whichever have more than their share; entries of live
- * sessions stay.
+ * sessions stay, but get no more than three quarters, so that there is room to note their ends.
  *
  * A store that fails is told of once and left alone for a while; then it is rewritten as a whole,
  * so that nothing is missing that happened meanwhile. */
@@ -48,11 +48,20 @@ bool keeper_is_too_old(const struct keeper *k, uint64_t issued)
 
 /* ---- entries ---- */
 
+/* The records of e have become so much more. */
+static void count_more(struct keeper *k, struct kept *e, size_t n)
+{
+    e->bytes += n;
+    k->bytes += n;
+    k->live_bytes += e->live ? n : 0;
+}
+
 static void drop_uri(struct keeper *k, struct kept *e, struct kept_uri *u)
 {
     TAILQ_REMOVE(&e->uris, u, link);
     e->bytes -= KEPT_COST + u->n;
     k->bytes -= KEPT_COST + u->n;
+    k->live_bytes -= e->live ? KEPT_COST + u->n : 0;
     free(u);
 }
 
@@ -83,6 +92,7 @@ static void drop_entry(struct keeper *k, struct kept *e)
     list_leave(k, e);
     HASH_DEL(k->entries, e);
     k->bytes -= e->bytes;
+    k->live_bytes -= e->live ? e->bytes : 0;
     free(e);
 }
 
@@ -96,14 +106,16 @@ static struct kept *victim(struct keeper *k, size_t max, const struct kept *spar
     return ended && (many_ended || !waiting) ? ended : waiting;
 }
 
-/* Forgets what was left alone the longest until `more` bytes fit. spare: stays. */
-static bool make_room(struct keeper *k, size_t more, const struct kept *spare)
+/* Forgets what was left alone the longest until `more` bytes fit. live: they are of a live session.
+ * spare: stays. */
+static bool make_room(struct keeper *k, size_t more, bool live, const struct kept *spare)
 {
     size_t max = k->limits->state_file_bytes / (k->loading ? 1 : 2);
     struct kept *e;
-    while (k->bytes + more > max && (e = victim(k, max, spare)) != NULL)
+    bool fair = !live || k->live_bytes + more <= max - max / 4;
+    while (fair && k->bytes + more > max && (e = victim(k, max, spare)) != NULL)
         drop_entry(k, e);
-    if (k->bytes + more <= max)
+    if (fair && k->bytes + more <= max)
         return true;
     if (!k->full)
         log_warning(NULL, "state_file_bytes is used up by open sessions: further log levels and "
@@ -121,16 +133,15 @@ struct kept *keeper_find(struct keeper *k, const unsigned char hash[KEPT_HASH])
 
 /* A new entry that is nobody's yet. */
 static struct kept *entry_new(struct keeper *k, const unsigned char hash[KEPT_HASH],
-                              uint64_t issued)
+                              uint64_t issued, bool live)
 {
-    if (!make_room(k, KEPT_COST, NULL))
+    if (!make_room(k, KEPT_COST, live, NULL))
         return NULL;
     struct kept *e = xcalloc(1, sizeof(*e));
     memcpy(e->hash, hash, KEPT_HASH);
     e->issued = issued;
     e->level = MCP_LOG_UNSET;
-    e->bytes = KEPT_COST; /* of L or R, whether it is there or not */
-    k->bytes += e->bytes;
+    count_more(k, e, KEPT_COST); /* of L or R, whether it is there or not */
     TAILQ_INIT(&e->uris);
     list_join(k, e);
     HASH_ADD(hh, k->entries, hash, KEPT_HASH, e);
@@ -149,14 +160,13 @@ static struct kept_uri *find_uri(const struct kept *e, struct slice token)
 /* Whether it is new, and there was room. */
 static bool add_uri(struct keeper *k, struct kept *e, struct slice token)
 {
-    if (find_uri(e, token) || !make_room(k, KEPT_COST + token.n, e))
+    if (find_uri(e, token) || !make_room(k, KEPT_COST + token.n, e->live, e))
         return false;
     struct kept_uri *u = xmalloc(sizeof(*u) + token.n);
     u->n = token.n;
     memcpy(u->token, token.p, token.n);
     TAILQ_INSERT_TAIL(&e->uris, u, link);
-    e->bytes += KEPT_COST + u->n;
-    k->bytes += KEPT_COST + u->n;
+    count_more(k, e, KEPT_COST + u->n);
     return true;
 }
 
@@ -164,6 +174,7 @@ static void set_revoked(struct keeper *k, struct kept *e)
 {
     drop_uris(k, e);
     list_leave(k, e);
+    k->live_bytes -= e->live ? e->bytes : 0;
     e->live = false;
     e->revoked = true;
     e->level = MCP_LOG_UNSET;
@@ -176,6 +187,7 @@ void kept_claim(struct keeper *k, struct kept *e)
         return;
     list_leave(k, e);
     e->live = true;
+    k->live_bytes += e->bytes;
 }
 
 /* ---- records ---- */
@@ -266,7 +278,7 @@ static void record(struct keeper *k, char kind, const struct kept *e, struct sli
 struct kept *kept_set_level(struct keeper *k, struct kept *e, const unsigned char hash[KEPT_HASH],
                             uint64_t issued, enum mcp_log_level level)
 {
-    if (!e && (e = entry_new(k, hash, issued)) == NULL)
+    if (!e && (e = entry_new(k, hash, issued, true)) == NULL)
         return NULL;
     kept_claim(k, e);
     if (e->level != level) {
@@ -289,7 +301,7 @@ struct kept *kept_subscribe(struct keeper *k, struct kept *e, const unsigned cha
     struct buf token = BUF_INIT;
     if (token_of(uri, &token)) {
         if (!e)
-            e = entry_new(k, hash, issued);
+            e = entry_new(k, hash, issued, true);
         if (e)
             kept_claim(k, e);
         if (e && add_uri(k, e, buf_peek(&token)))
@@ -314,7 +326,7 @@ bool kept_unsubscribe(struct keeper *k, struct kept *e, struct slice uri)
 void kept_revoke(struct keeper *k, struct kept *e, const unsigned char hash[KEPT_HASH],
                  uint64_t issued)
 {
-    if (!e && (e = entry_new(k, hash, issued)) == NULL)
+    if (!e && (e = entry_new(k, hash, issued, false)) == NULL)
         return;
     set_revoked(k, e);
     record(k, 'R', e, slice_of(NULL, 0));
@@ -400,7 +412,7 @@ static void take_record(void *arg, struct slice text)
         return;
     struct kept *e = keeper_find(k, hash);
     if (!e)
-        e = entry_new(k, hash, issued);
+        e = entry_new(k, hash, issued, false);
     if (e && !e->revoked)
         apply(k, e, *kind.p, rest);
 }
@@ -411,7 +423,7 @@ static void load(struct keeper *k)
     k->loading = true; /* all that there is, before anything has to go */
     int r = k->store->ops->read(k->store, take_record, k, &damaged);
     k->loading = false;
-    make_room(k, 0, NULL);
+    make_room(k, 0, false, NULL);
     if (damaged)
         log_warning(NULL, "the state of sessions was damaged: %zu records were left out", damaged);
     if (r < 0) {

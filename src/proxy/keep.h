@@ -45,7 +45,8 @@ struct keeper {
     struct kept_list ended;   /* revoked; the longest first */
     unsigned ended_count;
     bool loading;
-    size_t bytes;       /* of all entries */
+    size_t bytes;       /* of all entries … */
+    size_t live_bytes;  /* … and of those that live sessions have */
     int failed;         /* why the store does not take records now; 0: it does */
     bool full;          /* it was said that there is no room */
     struct timer retry; /* of a store that failed */

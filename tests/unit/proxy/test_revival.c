@@ -118,6 +118,30 @@ START_TEST(subscriptions_are_made_though_the_home_was_about_to_go)
 }
 END_TEST
 
+/* State is small, and another session fills it with what it subscribes to. */
+START_TEST(an_id_that_was_ended_is_unknown_though_there_was_no_room_to_note_it)
+{
+    struct client c, other;
+    char text[6000], uri[5001];
+    begin(NULL, ",\"limits\":{\"state_file_bytes\":16384}");
+    open_http(&other, "anonymous", "{}");
+    memset(uri, 'u', sizeof(uri));
+    uri[sizeof(uri) - 1] = '\0';
+    for (unsigned i = 0, n = 4000; i<40; i++, n -= n> 100 ? 98 : 1) {
+        uri[0] = (char)('a' + i / 26), uri[1] = (char)('a' + i % 26), uri[n] = '\0';
+        snprintf(text, sizeof(text), SUBSCRIPTION("1", "subscribe", "%s"), uri);
+        subscribe(&other, text);
+        uri[n] = 'u';
+    }
+    open_http(&c, "anonymous", "{}");
+    client_close(&c);
+    memset(&c, 0, sizeof(c));
+    ck_assert_int_eq(come_back(&c, "anonymous"), -ENOENT);
+    client_close(&other);
+    world_end();
+}
+END_TEST
+
 /* ---- who does not ---- */
 
 START_TEST(foreign_ids_are_unknown)
@@ -590,6 +614,7 @@ int main(void)
     tcase_add_test(t, its_first_request_waits_for_a_server_that_is_starting);
     tcase_add_test(t, an_instance_with_the_same_key_knows_it_without_the_store);
     tcase_add_test(t, subscriptions_are_made_though_the_home_was_about_to_go);
+    tcase_add_test(t, an_id_that_was_ended_is_unknown_though_there_was_no_room_to_note_it);
     tcase_add_test(t, foreign_ids_are_unknown);
     tcase_add_test(t, a_new_key_ends_all_sessions);
     tcase_add_test(t, an_id_is_good_at_its_own_server_only);
