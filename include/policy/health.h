@@ -51,12 +51,12 @@ enum probe_action {
 
 #define PROBE_MISSES_MAX 2
 
-/* One tick of the monitor for one connection. Silent for less than `tick`: nothing. Otherwise a
- * ping goes out, and p notes it (PROBE_SEND); once `timeout` has passed without a byte it is
- * missed. PROBE_MISSES_MAX misses of a server that once answered a ping and has no calls in flight:
- * replace. With calls in flight it may just be busy: suspect, never replaced for that. A server
- * that never answered a ping is neither replaced nor suspected for not answering, only pinged
- * again. An overdue call and no other in flight: replace, pings or not.
+/* One tick of the monitor for one connection. Silent for less than half of `tick`: nothing.
+ * Otherwise a ping goes out, and p notes it (PROBE_SEND); once `timeout` has passed without a byte
+ * it is missed. PROBE_MISSES_MAX misses of a server that once answered a ping and has no calls in
+ * flight: replace. With calls in flight it may just be busy: suspect, never replaced for that. A
+ * server that never answered a ping is neither replaced nor suspected for not answering, only
+ * pinged again. An overdue call and no other in flight: replace, pings or not.
  *
  * After PROBE_SUSPECT the next ping is due at once: who calls again in the same tick gets
  * PROBE_SEND, who does not finds out a tick later. */

@@ -274,7 +274,7 @@ static const struct config_row rows[] = {
     {RESILIENCE, AT(config_resilience, recovery_interval), DURATION(10 * S, 10 * MS, H),
      .help = "How often the recovery queue is swept for connections that are due."},
     {RESILIENCE, AT(config_resilience, health_check_interval), DURATION(30 * S, 10 * MS, D),
-     .help = "How often connections that were silent since the last time are probed."},
+     .help = "How often connections are probed that were silent for at least half as long."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_threshold), COUNT("failures", 5, 1, 1000000),
      .help = "Consecutive failures that open the circuit breaker: calls are then refused at once."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_timeout), DURATION(60 * S, 10 * MS, D),

@@ -1,7 +1,11 @@
 /* What the health of a server is, and what silence means.
  *
  * A ping tells something only of a server that has answered one before, be it with an error. Of all
- * others nothing but a call that is overdue says that they are dead. */
+ * others nothing but a call that is overdue says that they are dead.
+ *
+ * Half a tick of silence is enough for a ping: the answer to the last one came a little after a
+ * tick, so it is never a whole one old at the next. If that one were left out, the latest answer
+ * would be two ticks old at the one after, and an idle server now healthy and now not. */
 #include "policy/health.h"
 
 #include "span.h"
@@ -51,7 +55,7 @@ enum probe_action probe_tick(struct probe *p, const struct probe_view *v, usec_t
         probe_on_heard(p);
     if (v->overdue && v->running == 0)
         return PROBE_REPLACE;
-    if (usec_since(now, v->heard_at) < tick)
+    if (usec_since(now, v->heard_at) < tick / 2)
         return PROBE_NOTHING;
     if (missed_one(p, timeout, now) && p->ever_answered)
         return p->missed >= PROBE_MISSES_MAX && v->running == 0 ? PROBE_REPLACE : PROBE_SUSPECT;

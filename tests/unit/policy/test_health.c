@@ -84,19 +84,40 @@ static enum probe_action tick(struct probe *p, const struct probe_view *v, usec_
     return probe_tick(p, v, TICK, TIMEOUT, now);
 }
 
-START_TEST(silent_for_a_tick_is_pinged_once)
+START_TEST(silent_for_half_a_tick_is_pinged_once)
 {
     struct probe_view v = {.heard_at = 100 * S};
     struct probe p = {0};
     ck_assert_int_eq(tick(&p, &v, 90 * S), PROBE_NOTHING); /* a clock that went back */
-    ck_assert_int_eq(tick(&p, &v, 130 * S - 1), PROBE_NOTHING);
+    ck_assert_int_eq(tick(&p, &v, 115 * S - 1), PROBE_NOTHING);
     ck_assert(!p.pending);
-    ck_assert_int_eq(tick(&p, &v, 130 * S), PROBE_SEND);
+    ck_assert_int_eq(tick(&p, &v, 115 * S), PROBE_SEND);
     ck_assert(p.pending);
-    ck_assert_uint_eq(p.sent_at, 130 * S);
-    ck_assert_int_eq(tick(&p, &v, 130 * S), PROBE_NOTHING);
-    ck_assert_int_eq(tick(&p, &v, 150 * S - 1), PROBE_NOTHING);
+    ck_assert_uint_eq(p.sent_at, 115 * S);
+    ck_assert_int_eq(tick(&p, &v, 115 * S), PROBE_NOTHING);
+    ck_assert_int_eq(tick(&p, &v, 135 * S - 1), PROBE_NOTHING);
     ck_assert_uint_eq(p.missed, 0);
+}
+END_TEST
+
+/* A tick is a little late, each time, and the answer comes a little after it: before, with or after
+ * as much as that. */
+START_TEST(an_idle_server_is_pinged_at_each_tick_and_healthy_at_all)
+{
+    const usec_t late = 2000, answers_in[] = {0, 500, 2000, 3000, 4000, 5000, 1 * S, 14 * S};
+    for (size_t i = 0; i < ARRAY_LEN(answers_in); i++) {
+        struct probe_view v = {.heard_at = 100 * S};
+        struct health_view h = {1, 0, 1, 100 * S, true, true};
+        struct probe p = {0};
+        usec_t now = 100 * S;
+        for (int n = 0; n < 10; n++) {
+            now += TICK + late;
+            ck_assert_int_eq(tick(&p, &v, now), PROBE_SEND);
+            ck_assert_int_eq(health_judge(&h, TICK, now), HEALTH_HEALTHY);
+            v.heard_at = h.last_answer = now + answers_in[i];
+            probe_on_answer(&p);
+        }
+    }
 }
 END_TEST
 
@@ -128,10 +149,10 @@ START_TEST(any_byte_acquits)
     ck_assert_int_eq(tick(&p, &v, 160 * S), PROBE_NOTHING);
     ck_assert(!p.pending && p.missed == 0);
     p = (struct probe){.pending = true, .sent_at = 151 * S}; /* the first ping */
-    ck_assert_int_eq(tick(&p, &v, 171 * S), PROBE_NOTHING);
+    ck_assert_int_eq(tick(&p, &v, 166 * S), PROBE_NOTHING);
     ck_assert(!p.pending);
     p = (struct probe){.missed = 1, .sent_at = 151 * S};
-    ck_assert_int_eq(tick(&p, &v, 171 * S), PROBE_NOTHING);
+    ck_assert_int_eq(tick(&p, &v, 166 * S), PROBE_NOTHING);
     ck_assert_uint_eq(p.missed, 0);
     p = told;
     probe_on_heard(&p); /* the caller may say so as well */
@@ -202,7 +223,7 @@ START_TEST(odd_parameters_are_safe)
     ck_assert_int_eq(probe_tick(&p, &v, 0, 0, 10), PROBE_SEND);
     ck_assert_uint_eq(p.missed, UINT_MAX);
     p = (struct probe){0};
-    ck_assert_int_eq(probe_tick(&p, &v, USEC_NEVER, USEC_NEVER, USEC_NEVER - 1), PROBE_NOTHING);
+    ck_assert_int_eq(probe_tick(&p, &v, USEC_NEVER, USEC_NEVER, USEC_NEVER / 2), PROBE_NOTHING);
 }
 END_TEST
 
@@ -223,7 +244,8 @@ int main(void)
     tcase_add_test(t, nothing_ready);
     tcase_add_test(t, an_endless_tick_is_safe);
     tcase_add_test(t, names);
-    tcase_add_test(t, silent_for_a_tick_is_pinged_once);
+    tcase_add_test(t, silent_for_half_a_tick_is_pinged_once);
+    tcase_add_test(t, an_idle_server_is_pinged_at_each_tick_and_healthy_at_all);
     tcase_add_test(t, two_misses_of_an_idle_server_replace);
     tcase_add_test(t, any_byte_acquits);
     tcase_add_test(t, a_busy_server_is_suspect_but_never_replaced);
