@@ -40,6 +40,9 @@ void buf_append(struct buf *b, const void *p, size_t n);
 void buf_append_slice(struct buf *b, struct slice s);
 void buf_append_str(struct buf *b, const char *s);
 void buf_append_u64(struct buf *b, uint64_t v); /* decimal digits */
+/* The same without a buffer: the digits, which stand in `room`. */
+#define U64_DIGITS 20
+struct slice u64_text(uint64_t v, char room[U64_DIGITS]);
 void buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends s as a JSON string with its quotes, escaping what RFC 8259 section 7 requires. s must be

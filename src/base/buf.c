@@ -84,16 +84,22 @@ void buf_append_str(struct buf *b, const char *s)
     buf_append(b, s, strlen(s));
 }
 
-void buf_append_u64(struct buf *b, uint64_t v)
+struct slice u64_text(uint64_t v, char room[U64_DIGITS])
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    size_t at = U64_DIGITS;
 
     do {
-        digits[--at] = (char)('0' + v % 10);
+        room[--at] = (char)('0' + v % 10);
         v /= 10;
     } while (v > 0);
-    buf_append(b, digits + at, sizeof(digits) - at);
+    return slice_of(room + at, U64_DIGITS - at);
+}
+
+void buf_append_u64(struct buf *b, uint64_t v)
+{
+    char room[U64_DIGITS];
+
+    buf_append_slice(b, u64_text(v, room));
 }
 
 void buf_appendf(struct buf *b, const char *fmt, ...)

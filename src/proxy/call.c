@@ -349,10 +349,9 @@ void call_submit(struct call *c)
 void call_send(struct call *c)
 {
     struct mux *m = mux_of(c->ticket.conn);
-    char id[24];
+    char room[U64_DIGITS];
     mux_add(m, &c->up);
-    int n = snprintf(id, sizeof(id), "%llu", (unsigned long long)c->up.id);
-    struct slice up_id = slice_of(id, (size_t)n);
+    struct slice up_id = u64_text(c->up.id, room);
     struct rpc_edits e = {0};
     rpc_edit_add(&e, c->id_span, up_id);
     rpc_edit_add(&e, c->token_span, up_id);

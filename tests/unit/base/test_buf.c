@@ -120,12 +120,13 @@ START_TEST(u64_prints_all_digits)
     static const uint64_t values[] = {0, 9, 10, 99, 100, UINT32_MAX, INT64_MAX, UINT64_MAX};
 
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        char want[32];
+        char want[32], room[U64_DIGITS];
 
         snprintf(want, sizeof(want), "%" PRIu64, values[i]);
         buf_reset(&b);
         buf_append_u64(&b, values[i]);
         ck_assert(slice_is(buf_peek(&b), want));
+        ck_assert(slice_is(u64_text(values[i], room), want));
     }
 }
 END_TEST
