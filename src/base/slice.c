@@ -16,7 +16,7 @@ bool slice_is_nocase(struct slice a, const char *s)
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++)
-        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+        if (a.p[i] != b.p[i] && ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
             return false;
     return true;
 }
