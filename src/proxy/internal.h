@@ -282,6 +282,8 @@ int session_make(struct proxy *proxy, const struct route *route, const char *pri
                  struct session **ret);
 /* Gives the session its id, by which it is found from now on. */
 void session_set_id(struct session *s, struct slice id);
+/* The session that has this id, whoever asks and in whatever state; NULL: none. */
+struct session *session_of_id(struct proxy *p, struct slice id);
 /* The client's features and revision are known: gives the session the id that says so, where ids
  * can outlive the process. features: those that the client declared. */
 void session_mint_id(struct session *s, unsigned features);

@@ -207,11 +207,10 @@ int session_revive(struct proxy *proxy, const struct route *route, const char *p
                    struct session **ret)
 {
     struct session_id_facts f;
-    struct session *s;
     unsigned char hash[KEPT_HASH];
     if (!is_good(proxy, route, principal, id, &f))
         return -ENOENT;
-    HASH_FIND(hh, proxy->sessions, id.p, id.n, s);
+    struct session *s = session_of_id(proxy, id);
     kept_hash(id, hash);
     struct kept *kept = keeper_find(&proxy->keeper, hash);
     if (s || (kept && kept->revoked))

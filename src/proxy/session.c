@@ -50,13 +50,33 @@ static void principal_drop(struct proxy *p, struct principal *pr)
 /* 144 random bits, base64url: visible ASCII, unguessable (protocol.md 8.1). */
 #define RANDOM_ID 18
 
+/* Ids of either kind end in characters that nobody can choose, random ones or those of a MAC: as
+ * many as stand here spread them as well as all. */
+#define HASHED_TAIL 16
+
+static unsigned hash_of(struct slice id)
+{
+    unsigned hash;
+    if (id.n > HASHED_TAIL)
+        id = slice_of(id.p + id.n - HASHED_TAIL, HASHED_TAIL);
+    HASH_VALUE(id.p, id.n, hash);
+    return hash;
+}
+
+struct session *session_of_id(struct proxy *p, struct slice id)
+{
+    struct session *s;
+    HASH_FIND_BYHASHVALUE(hh, p->sessions, id.p, id.n, hash_of(id), s);
+    return s;
+}
+
 void session_set_id(struct session *s, struct slice id)
 {
     if (s->id[0])
         HASH_DEL(s->proxy->sessions, s);
     memcpy(s->id, id.p, id.n);
     s->id[id.n] = '\0';
-    HASH_ADD_KEYPTR(hh, s->proxy->sessions, s->id, id.n, s);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->proxy->sessions, s->id, id.n, hash_of(id), s);
 }
 
 static void set_random_id(struct session *s)
@@ -146,8 +166,7 @@ void session_set_private(struct session *s)
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
                              struct slice id)
 {
-    struct session *s;
-    HASH_FIND(hh, proxy->sessions, id.p, id.n, s);
+    struct session *s = session_of_id(proxy, id);
     if (!s || s->state != SESSION_OPEN || s->route->server != route->server ||
         !slice_is(slice_str(s->principal->name), principal))
         return NULL;

@@ -162,6 +162,29 @@ START_TEST(foreign_ids_are_unknown)
 }
 END_TEST
 
+/* Beside a live session: every character counts, not only those that its place in the table is
+ * found by. */
+START_TEST(an_id_is_known_by_all_of_it)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_http(&c, "anonymous", "{}");
+    const struct route *route = session_route(c.session);
+    struct slice own = slice_str(session_id(c.session));
+    char other[SESSION_ID_LEN];
+    ck_assert_uint_eq(own.n, sizeof(other));
+    ck_assert_ptr_eq(session_find(w.proxy, route, "anonymous", own), c.session);
+    for (size_t i = 0; i < own.n; i++) {
+        memcpy(other, own.p, own.n);
+        other[i] = other[i] == 'A' ? 'B' : 'A';
+        ck_assert_ptr_null(session_find(w.proxy, route, "anonymous", slice_of(other, own.n)));
+        ck_assert_ptr_null(session_find(w.proxy, route, "anonymous", slice_of(own.p, i)));
+    }
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_new_key_ends_all_sessions)
 {
     struct client c;
@@ -616,6 +639,7 @@ int main(void)
     tcase_add_test(t, subscriptions_are_made_though_the_home_was_about_to_go);
     tcase_add_test(t, an_id_that_was_ended_is_unknown_though_there_was_no_room_to_note_it);
     tcase_add_test(t, foreign_ids_are_unknown);
+    tcase_add_test(t, an_id_is_known_by_all_of_it);
     tcase_add_test(t, a_new_key_ends_all_sessions);
     tcase_add_test(t, an_id_is_good_at_its_own_server_only);
     tcase_add_test(t, an_id_gets_too_old);
