@@ -108,7 +108,7 @@ START_TEST(subscriptions_are_made_though_the_home_was_about_to_go)
         pass(USEC_PER_SEC);
     ck_assert_int_eq(route_at(w.proxy, 0)->server->pools->slots[0].state, CONN_CLOSING);
     ck_assert_int_eq(come_back(&c, "anonymous"), 0);
-    pass(20 * USEC_PER_SEC);
+    pass(8 * USEC_PER_SEC); /* before the monitor pings, too */
     ck_assert_ptr_nonnull(w.fakes);
     answer(w.fakes, w.fakes->got[w.fakes->got_n - 1], "ping"); /* asks for a connection */
     answer(w.fakes, fake_read(w.fakes), "resources/subscribe");
