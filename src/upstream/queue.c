@@ -88,15 +88,15 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     }
     if (r.sharing == BALANCE_SESSION && a->home)
         return NULL; /* one connection for the session's life */
-    /* A fresh home is worth the short wait; one that comes back from a failure is not. */
-    if (a->home && conn_is_starting(a->home) && a->home->recovery.failures == 0)
-        return NULL;
+    /* A fresh home is worth the short wait beside connections where another session's given-up call
+     * may still be running; one that comes back from a failure is not. */
+    bool picky = a->home && conn_is_starting(a->home) && !a->home->recovering;
     struct conn *best = NULL;
     struct balance_conn best_view;
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = &p->slots[i];
         struct balance_conn v = conn_view(c, a);
-        if (!balance_fits(&r, &v, t->interactive))
+        if (!balance_fits(&r, &v, t->interactive) || (picky && v.haunted))
             continue;
         if (!best || balance_better(&v, &best_view)) {
             best = c;

@@ -157,6 +157,47 @@ START_TEST(who_waits_for_a_home_that_fails_to_start_goes_elsewhere)
 }
 END_TEST
 
+START_TEST(nobody_waits_for_a_home_that_was_lost_beside_one_with_room)
+{
+    begin(",\"resilience\":{\"min_connections\":2,\"recovery_jitter_max\":0}");
+    pass(11 * USEC_PER_SEC); /* stable: it is tried again at once */
+    client_ready(&a);
+    unsigned home = LIST_EMPTY(&route_at(w.proxy, 0)->server->pools->slots[0].homed);
+    w.start_delay = 15 * USEC_PER_SEC;
+    fake_die(fake_at(home));
+    turn();
+    ck_assert_uint_eq(in_state(CONN_CONNECTING), 1);
+    client_say(&a, CALL("1"));
+    answer(fake_at(!home));
+    ck_assert_has(client_read(&a), "\"id\":1");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
+/* The server may take longer to start than a request waits. */
+START_TEST(nobody_waits_for_a_new_home_once_the_old_one_is_free_of_ghosts)
+{
+    begin(",\"resilience\":{\"max_connections\":2,\"recovery_jitter_max\":0}");
+    client_ready(&a);
+    client_say(&a, CALL("1"));
+    client_say(&a, CANCEL("1"));
+    w.start_delay = 25 * USEC_PER_SEC;
+    client_ready(&b); /* away from a's given-up call */
+    ck_assert_uint_eq(in_state(CONN_CONNECTING), 1);
+    client_say(&b, CALL("2"));
+    struct fake *f = fake_at(0);
+    while (fake_read(f))
+        ;
+    pass(16 * USEC_PER_SEC);
+    answer(f);
+    ck_assert_has(client_read(&b), "\"id\":2");
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
 /* How many requests of method f has got since last looked. */
 static unsigned got(struct fake *f, const char *method, char *ret_names, size_t cap)
 {
@@ -263,6 +304,8 @@ int main(void)
     tcase_add_test(t, what_a_session_leaves_in_recovery_is_recovered);
     tcase_add_test(t, a_session_with_much_to_do_opens_no_connections_that_it_cannot_use);
     tcase_add_test(t, a_connection_that_came_too_late_to_be_used_goes_again);
+    tcase_add_test(t, nobody_waits_for_a_home_that_was_lost_beside_one_with_room);
+    tcase_add_test(t, nobody_waits_for_a_new_home_once_the_old_one_is_free_of_ghosts);
     tcase_add_test(t, who_waits_for_a_home_that_fails_to_start_goes_elsewhere);
     tcase_add_test(t, moved_requests_keep_their_order_before_those_that_waited);
     tcase_add_test(t, a_call_runs_alone_as_soon_as_the_first_given_up_call_is_forgotten);
