@@ -250,6 +250,7 @@ static void force_slot(struct conn *c, struct recover_result *ret)
         conn_hurry(c);
         return;
     case CONN_READY:
+        conn_listen(c);
         if (conn_is_well(c)) {
             ret->ready++;
             return;

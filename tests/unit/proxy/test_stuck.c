@@ -2,6 +2,7 @@
  * forgotten again (resilience.md section 6). */
 #include "world.h"
 
+#include "proxy/internal.h"
 #include "upstream/pool.h"
 #include "upstream/server.h"
 
@@ -205,6 +206,40 @@ START_TEST(a_busy_server_of_one_session_gets_its_requests_all_the_same)
 }
 END_TEST
 
+/* The bytes of an unfinished answer are a sign of life, and as yet nothing else shows them. */
+static uint64_t heard_bytes;
+static uint64_t received(const struct transport *t)
+{
+    (void)t;
+    return heard_bytes;
+}
+
+START_TEST(force_leaves_a_connection_alone_that_is_just_being_heard)
+{
+    struct client c;
+    struct recover_result r;
+    struct transport_ops ops = fake_ops;
+    ops.received = received;
+    heard_bytes = 0;
+    begin(",\"max_connections\":1");
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    f->base.ops = &ops;
+    pass(31 * S);
+    answer(f);
+    call(&c, 1);
+    pass(120 * S);
+    ck_assert(slot(0)->suspect);
+    heard_bytes += 100000;
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    turn();
+    ck_assert_uint_eq(r.torn_down, 0);
+    ck_assert_uint_eq(slot(0)->epoch, 1);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/stuck");
@@ -215,6 +250,7 @@ int main(void)
     tcase_add_test(t, calls_that_were_taken_back_together_say_nothing);
     tcase_add_test(t, a_server_that_was_heard_after_a_cancelled_call_is_kept);
     tcase_add_test(t, a_busy_server_of_one_session_gets_its_requests_all_the_same);
+    tcase_add_test(t, force_leaves_a_connection_alone_that_is_just_being_heard);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
