@@ -137,10 +137,39 @@ static void run(struct ticket *t, struct conn *c)
     c->pool->server->user->start(t);
 }
 
+/* The slot that is the only place for t; NULL when it may run on any. */
+static const struct conn *only_place(const struct ticket *t)
+{
+    const struct affinity *a = t->affinity;
+    return pool_config(a->pool)->options.sharing == CONFIG_SHARING_SESSION ? a->home : NULL;
+}
+
+/* When a connection that t could run on is tried again; USEC_NEVER when none waits for that. */
+static usec_t next_attempt(const struct ticket *t)
+{
+    const struct conn *c = only_place(t);
+    if (!c)
+        return pool_next_attempt(t->affinity->pool);
+    return c->state == CONN_WAITING ? c->retry_at : USEC_NEVER;
+}
+
+/* What a refusal has to say of when to come back. */
+static usec_t advice(const struct ticket *t, enum reason why)
+{
+    switch ((int)why) {
+    case REASON_BREAKER_OPEN:
+        return guard_opens_at(t->affinity->pool->server);
+    case REASON_UPSTREAM_UNAVAILABLE:
+        return next_attempt(t);
+    default: /* requests end at any time */
+        return USEC_NEVER;
+    }
+}
+
 static void refuse(struct ticket *t, enum reason why)
 {
     struct pool *p = t->affinity->pool;
-    usec_t at = why == REASON_BREAKER_OPEN ? guard_opens_at(p->server) : pool_next_attempt(p);
+    usec_t at = advice(t, why);
     usec_t now = pool_env(p)->now;
     usec_t after = at == USEC_NEVER ? 0 : at > now ? at - now : 1;
     p->server->user->refuse(t, why, after);
@@ -150,8 +179,10 @@ static void patience_over(void *arg)
 {
     struct ticket *t = arg;
     struct pool *p = t->affinity->pool;
+    const struct conn *only = only_place(t);
+    bool up = only ? only->state == CONN_READY : pool_ready_count(p) > 0;
     enum reason why = !guard_admits(p->server) ? REASON_BREAKER_OPEN
-                      : pool_ready_count(p)    ? REASON_OVERLOADED
+                      : up                     ? REASON_OVERLOADED
                                                : REASON_UPSTREAM_UNAVAILABLE;
     line_leave(t);
     refuse(t, why);
@@ -211,6 +242,8 @@ static bool must_queue(const struct ticket *t)
 
 static enum admit_verdict judge(const struct pool *p, const struct ticket *t, bool fits)
 {
+    const struct conn *only = only_place(t);
+    usec_t attempt_at = next_attempt(t);
     struct admit_view v = {
         .stopping = p->stopping,
         .breaker_admits = guard_admits(p->server),
@@ -221,9 +254,9 @@ static enum admit_verdict judge(const struct pool *p, const struct ticket *t, bo
         .waiting_bytes = p->waiting_bytes,
         .bytes = t->bytes,
         .max_bytes = pool_config(p)->limits.queue_bytes,
-        .something_moves = something_moves(p),
-        .recovering = pool_count(p, CONN_WAITING) > 0,
-        .next_attempt = pool_next_attempt(p),
+        .something_moves = only ? attempt_at == USEC_NEVER : something_moves(p),
+        .recovering = attempt_at != USEC_NEVER,
+        .next_attempt = attempt_at,
         .patience_end = patience_end(p, t),
     };
     return admit(&v);

@@ -240,6 +240,61 @@ START_TEST(force_leaves_a_connection_alone_that_is_just_being_heard)
 }
 END_TEST
 
+/* Other connections are up, but they are other sessions' own. */
+START_TEST(a_session_whose_own_server_is_down_hears_that_it_is)
+{
+    struct client a, b;
+    world_new(",\"sharing\":\"session\"",
+              ",\"resilience\":{\"recovery_jitter_max\":0,\"backoff_base\":60}");
+    proxy_start(w.proxy);
+    client_ready(&a);
+    client_ready(&b);
+    unsigned own = 0;
+    while (slot(own)->lessee == NULL)
+        own++;
+    w.refuse = true;
+    fake_die(fake_at(own));
+    turn();
+    ck_assert_int_eq(slot(own)->state, CONN_WAITING);
+    struct client *c = slot(own)->lessee == &a.session->affinity ? &a : &b;
+    call(c, 5); /* longer than it would wait */
+    const char *m = client_read(c);
+    ck_assert_has(m, "\"reason\":\"upstream_unavailable\"");
+    ck_assert_has(m, "\"retryAfterMs\":60000");
+    pass(45 * S);
+    call(c, 6);
+    ck_assert_ptr_null(client_read(c));
+    pass(20 * S); /* the attempt failed, and the next one is too far away */
+    ck_assert_has(client_read(c), "\"reason\":\"upstream_unavailable\"");
+    w.refuse = false;
+    client_close(&a);
+    client_close(&b);
+    world_end();
+}
+END_TEST
+
+START_TEST(who_is_refused_for_want_of_room_is_not_told_to_wait_for_an_attempt)
+{
+    struct client c;
+    world_new(NULL, ",\"resilience\":{\"recovery_jitter_max\":0,\"backoff_base\":60,"
+                    "\"min_connections\":2,\"max_connections\":2},"
+                    "\"limits\":{\"max_in_flight_per_connection\":1,\"queue_length\":1}");
+    proxy_start(w.proxy);
+    client_ready(&c);
+    w.refuse = true;
+    fake_die(fake_at(1));
+    turn();
+    for (int i = 1; i <= 3; i++)
+        call(&c, i);
+    const char *m = client_read(&c);
+    ck_assert_has(m, "\"reason\":\"overloaded\"");
+    ck_assert_msg(!strstr(m, "retryAfterMs"), "%s", m);
+    w.refuse = false;
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/stuck");
@@ -251,6 +306,8 @@ int main(void)
     tcase_add_test(t, a_server_that_was_heard_after_a_cancelled_call_is_kept);
     tcase_add_test(t, a_busy_server_of_one_session_gets_its_requests_all_the_same);
     tcase_add_test(t, force_leaves_a_connection_alone_that_is_just_being_heard);
+    tcase_add_test(t, a_session_whose_own_server_is_down_hears_that_it_is);
+    tcase_add_test(t, who_is_refused_for_want_of_room_is_not_told_to_wait_for_an_attempt);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
