@@ -46,16 +46,23 @@ unsigned guard_limit(const struct server *s)
     return breaker_ramp_limit(&s->breaker, &p, capacity(s), s->env->now);
 }
 
+/* No connection is up and well, under way or about to be tried, and there is room for one. */
 static bool nothing_to_try(const struct server *s)
 {
-    for (const struct pool *p = s->pools; p; p = p->next)
-        if (!p->stopping && pool_count(p, CONN_IDLE) < p->slot_count)
-            return false;
-    return true;
+    bool room = false;
+    for (const struct pool *p = s->pools; p; p = p->next) {
+        for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
+            const struct conn *c = &p->slots[i];
+            room |= c->state == CONN_IDLE;
+            if (c->state != CONN_IDLE && (c->state != CONN_READY || conn_is_well(c)))
+                return false;
+        }
+    }
+    return room;
 }
 
-/* With no connection at all there is nothing to probe: a request may wait, and what is opened for
- * it is the trial. */
+/* With no connection at all, or none but suspects, there is nothing to probe: a request may wait,
+ * and what is opened for it is the trial. */
 bool guard_admits(const struct server *s)
 {
     return breaker_admits(&s->breaker, s->env->now) ||

@@ -65,7 +65,7 @@ static struct balance_conn conn_view(const struct conn *c, const struct affinity
  * gradually. */
 static bool breaker_lets(const struct server *s)
 {
-    if (!guard_admits(s))
+    if (!breaker_admits(&s->breaker, s->env->now))
         return false;
     unsigned limit = guard_limit(s);
     if (limit == UINT_MAX)

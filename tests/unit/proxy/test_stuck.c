@@ -295,6 +295,32 @@ START_TEST(who_is_refused_for_want_of_room_is_not_told_to_wait_for_an_attempt)
 }
 END_TEST
 
+/* Nothing can be tried on it, and nothing else is there to be tried. */
+START_TEST(a_half_open_breaker_is_not_pinned_by_a_suspect)
+{
+    struct client c;
+    begin(",\"max_connections\":2,\"circuit_breaker_timeout\":10,\"operation_timeout\":5");
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    pass(31 * S);
+    answer(f);
+    call(&c, 1); /* will take long */
+    pass(120 * S);
+    ck_assert(slot(0)->suspect);
+    for (int i = 0; i < 5; i++)
+        conn_note_garbage(slot(0), server()->breaker.epoch);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_OPEN);
+    pass(60 * S);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_HALF_OPEN);
+    call(&c, 2);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_CLOSED);
+    pass(5 * S); /* concurrency comes back gradually */
+    ck_assert(got(fake_at(1), "tools/call"));
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/stuck");
@@ -308,6 +334,7 @@ int main(void)
     tcase_add_test(t, force_leaves_a_connection_alone_that_is_just_being_heard);
     tcase_add_test(t, a_session_whose_own_server_is_down_hears_that_it_is);
     tcase_add_test(t, who_is_refused_for_want_of_room_is_not_told_to_wait_for_an_attempt);
+    tcase_add_test(t, a_half_open_breaker_is_not_pinned_by_a_suspect);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
