@@ -69,6 +69,7 @@ help: ## list these targets
 		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@printf '\nVariables: O=DIR (build directory, default build)  CC=gcc|clang  SANITIZE=address,undefined  DEBUG=1  V=1\n'
 	@printf '           TEST=NAME (only this functional or interop test)  CFLAGS= LDFLAGS= (added to ours)\n'
+	@printf '           SEEDS=N SEED=N TRACE=1 (make sim)\n'
 
 .PHONY: run
 run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
@@ -148,6 +149,15 @@ $(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r))))
 unit: $(UNIT_BIN)
 	@$(if $(UNIT_BIN),,echo "make: no unit tests below tests/unit" >&2; exit 1;) $(PYTHON) scripts/run-unit $(UNIT_BIN)
 
+# --- the simulator: one program over the rooms that make no system calls ----------------------------------
+SIM      := $(O)/tests/sim/sim
+SIM_OBJ  := $(patsubst tests/%.c,$(O)/obj/tests/%.o,$(wildcard tests/sim/*.c))
+SIM_WRAP := $(foreach f,malloc calloc realloc free realpath,-Wl,--wrap=$(f))
+
+$(SIM): $(SIM_OBJ) $(foreach r,$(call libs_upto,proxy),$(call room_lib,$(r)))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS)
+
 # --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
 FUZZ_ROOMS := base wire config
 # Single files of other rooms that need nothing but these.
@@ -177,6 +187,8 @@ check: ## dependencies, build, every test that needs only Debian packages
 	@$(SUBMAKE) $(ASAN) check-build
 	@scripts/tally $(TALLY) 'unit' $(SUBMAKE) unit
 	@scripts/tally $(TALLY) 'unit, address and undefined' $(SUBMAKE) $(ASAN) unit
+	@scripts/tally $(TALLY) 'simulator' $(SUBMAKE) sim
+	@scripts/tally $(TALLY) 'simulator, address and undefined' $(SUBMAKE) $(ASAN) sim SEEDS=300
 	@scripts/tally $(TALLY) 'fuzz corpus' $(SUBMAKE) fuzz-replay
 	@scripts/tally $(TALLY) 'functional' $(SUBMAKE) functional
 	@scripts/tally $(TALLY) 'functional, address and undefined' $(SUBMAKE) $(ASAN) functional
@@ -197,11 +209,16 @@ chaos: $(PROGRAMS) ## real processes under faults of every kind; FAULTS=n SEED=n
 	@$(DAEMON) $(PYTHON) tests/chaos/chaos.py $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: check-build
-check-build: $(PROGRAMS) $(UNIT_BIN)
+check-build: $(PROGRAMS) $(UNIT_BIN) $(SIM)
 
 .PHONY: check-unit
 check-unit: deps ## the unit tests; unit-<room> runs those of one room
 	@$(SUBMAKE) unit
+
+.PHONY: sim
+sim: ## the simulator; SEEDS=n so many seeds, SEED=n TRACE=1 one of them step by step
+	@$(SUBMAKE) $(SIM)
+	@$(SIM) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace)
 
 .PHONY: check-functional
 check-functional: deps ## the functional tests; TEST=NAME runs one

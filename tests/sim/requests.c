@@ -1,0 +1,151 @@
+/* The oracle about requests (I1 to I5, I7): each is written down when a client makes it, when it
+ * goes out, when a server reads it, and when it ends. A server that has read a request has executed
+ * it: the worst that can be assumed. */
+#include "sim.h"
+
+struct req *req_new(struct player *p, enum mcp_method method)
+{
+    CHECK(STRUCTURE, sim.req_n + 1 < REQS_MAX, "too many requests");
+    struct req *r = &sim.reqs[++sim.req_n];
+    *r = (struct req){.by = p,
+                      .to = p->at,
+                      .life = p->life,
+                      .method = method,
+                      .uri = -1,
+                      .open = true,
+                      .progress = -1};
+    r->interactive = mcp_method_is_interactive(method);
+    snprintf(r->id, sizeof(r->id), chance(50) ? "%u" : "\"%u\"", p->next_id++);
+    p->at->requests++;
+    return r;
+}
+
+struct req *req_open(const struct player *p, struct slice id)
+{
+    for (unsigned i = sim.req_n; i > 0; i--) {
+        struct req *r = &sim.reqs[i];
+        if (r->open && r->by == p && r->life == p->life && slice_is(id, r->id))
+            return r;
+    }
+    return NULL;
+}
+
+bool req_is_of(const struct player *p, unsigned nonce)
+{
+    return sim.reqs[nonce].by == p && sim.reqs[nonce].life == p->life;
+}
+
+/* What may be sent again although a server may have executed it (resilience.md section 4). */
+static bool is_replayable(const struct req *r)
+{
+    enum config_replay mode = r->to->route->server->sc->options.replay;
+    if (mode == CONFIG_REPLAY_OFF || r->progress >= 0 || r->asked)
+        return false;
+    switch ((int)r->method) {
+    case MCP_TOOLS_LIST:
+    case MCP_PROMPTS_LIST:
+    case MCP_RESOURCES_LIST:
+    case MCP_RESOURCES_TEMPLATES_LIST:
+    case MCP_RESOURCES_READ:
+    case MCP_PROMPTS_GET:
+    case MCP_COMPLETION_COMPLETE:
+    case MCP_SERVER_DISCOVER:
+    case MCP_TASKS_GET:
+    case MCP_PING:
+        return true;
+    case MCP_TOOLS_CALL:
+        return mode == CONFIG_REPLAY_ANNOTATED && r->tool != 0;
+    default:
+        return false;
+    }
+}
+
+/* Requests of one session and kind go out in the order in which they came. */
+static void check_order(const struct req *r)
+{
+    for (const struct req *o = &sim.reqs[1]; o < r && r->sent == 0; o++)
+        CHECK(STRUCTURE,
+              !o->open || o->sent || o->anonymous || o->own || o->uri >= 0 || o->by != r->by ||
+                  o->interactive != r->interactive,
+              "request %u passed request %u", req_nonce(r), req_nonce(o));
+}
+
+void req_is_sent(struct req *r, struct proc *p)
+{
+    unsigned n = req_nonce(r);
+    CHECK(I5_NOTHING_AFTER, r->open && !r->cancelled, "request %u sent after its end", n);
+    CHECK(I2_NOT_CROSSED, r->by->session->affinity.pool == p->conn->pool,
+          "request %u sent to another kind of client's server", n);
+    check_order(r);
+    p->of->sent++;
+    if (r->sent++ == 0)
+        return;
+    if (r->executed == 0) {
+        p->of->moves++;
+        return;
+    }
+    p->of->replays++;
+    CHECK(I3_ONCE, is_replayable(r), "request %u (%s) sent again after it was executed", n,
+          mcp_method_name(r->method));
+}
+
+void req_is_read(struct req *r, struct proc *p)
+{
+    unsigned n = req_nonce(r);
+    r->executed++;
+    p->of->executed++;
+    CHECK(I4_HONEST_NO, !r->said_no,
+          "request %u executed although its client was told that it never would", n);
+    CHECK(I3_ONCE, r->executed <= (is_replayable(r) ? 2u : 1u), "request %u (%s) executed %u times",
+          n, mcp_method_name(r->method), r->executed);
+    r->at = p;
+}
+
+void req_ends(struct req *r)
+{
+    CHECK(I1_ONE_END, r->open, "request %u ended twice", req_nonce(r));
+    r->open = false;
+    r->ended_at = sim.env.now;
+}
+
+/* mcpool's own error: does it say what is true? */
+void req_is_refused(struct req *r, struct slice text, const struct rpc_msg *m)
+{
+    struct slice data = m->error_data.n ? rpc_span(text, m->error_data) : slice_of(NULL, 0);
+    struct slice delivered = json_get(data, "delivered");
+    if (!data.n)
+        return;
+    CHECK(I12_STATUS, json_string_is(json_get(data, "server"), r->to->name), "%.*s", (int)text.n,
+          text.p);
+    if (!delivered.n)
+        return;
+    bool no = json_string_is(delivered, "no");
+    CHECK(I4_HONEST_NO, no || json_string_is(delivered, "maybe"), "%.*s", (int)text.n, text.p);
+    CHECK(I4_HONEST_NO, !no || r->executed == 0, "request %u was executed: %.*s", req_nonce(r),
+          (int)text.n, text.p);
+    CHECK(I4_HONEST_NO, no || json_type_of(json_get(data, "retryable")) == JSON_FALSE, "%.*s",
+          (int)text.n, text.p);
+    r->said_no = no;
+}
+
+void requests_check(void)
+{
+    for (unsigned i = 1; i <= sim.req_n; i++) {
+        const struct req *r = &sim.reqs[i];
+        CHECK(I1_ONE_END, !r->open || !r->cancel_seen, "request %u cancelled upstream, still open",
+              i);
+        CHECK(I1_ONE_END, !r->open || (r->life == r->by->life && playing(r->by)),
+              "request %u outlives its session", i);
+    }
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++)
+        CHECK(I7_AMPLIFICATION, b->sent * 10 <= b->requests * 12 + 30,
+              "%u requests became %u (%u moved, %u replayed)", b->requests, b->sent, b->moves,
+              b->replays);
+}
+
+void requests_all_ended(void)
+{
+    for (unsigned i = 1; i <= sim.req_n; i++)
+        CHECK(I1_ONE_END, !sim.reqs[i].open, "request %u (%s) got no answer", i,
+              mcp_method_name(sim.reqs[i].method));
+}

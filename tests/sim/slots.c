@@ -1,0 +1,198 @@
+/* The oracle about connections: the invariant of the recovery queue (I8, resilience.md section 3),
+ * the breaker (I6), and when everything is well again (I9). Recomputed from the fields of slots and
+ * from what the world knows of its processes; none of the core's own judgement is used. */
+#include "sim.h"
+
+/* ---- I8 ---- */
+
+static const struct proc *proc_of(const struct conn *c)
+{
+    const struct proc *p;
+    LIST_FOREACH (p, &sim.procs, link)
+        if (p->conn == c)
+            return p;
+    return NULL;
+}
+
+/* The longest that a slot may have to wait for its next attempt. */
+static usec_t longest_wait(const struct server_config *sc)
+{
+    const struct config_resilience *r = &sc->resilience;
+    return r->max_backoff_delay + r->recovery_jitter_max;
+}
+
+static void check_waiting(const struct conn *c)
+{
+    const struct server_config *sc = c->pool->server->sc;
+    const char *name = sc->name;
+    if (!timer_armed(&c->timer)) {
+        CHECK(I8_RECOVERY, sim.loses_timers, "%s: slot %u waits for nothing", name, c->slot);
+        return;
+    }
+    CHECK(I8_RECOVERY, c->timer.due_at == c->retry_at, "%s: slot %u: two due times", name, c->slot);
+    CHECK(I8_RECOVERY, c->retry_at <= sim.env.now + longest_wait(sc),
+          "%s: slot %u waits %.3f s more", name, c->slot,
+          (double)(c->retry_at - sim.env.now) / USEC_PER_SEC);
+}
+
+static void check_attempting(const struct conn *c)
+{
+    const struct server_config *sc = c->pool->server->sc;
+    if (!timer_armed(&c->timer)) {
+        CHECK(I8_RECOVERY, sim.loses_timers, "%s: slot %u attempts without an end", sc->name,
+              c->slot);
+        return;
+    }
+    CHECK(I8_RECOVERY, c->timer.due_at <= sim.env.now + sc->resilience.operation_timeout,
+          "%s: slot %u attempts for too long", sc->name, c->slot);
+}
+
+static void check_slot(const struct conn *c)
+{
+    const char *name = c->pool->server->sc->name, *state = conn_state_name(c->state);
+    const struct proc *p = proc_of(c);
+    CHECK(I8_RECOVERY, (p ? &p->base : NULL) == c->transport, "%s: slot %u (%s): its process is %s",
+          name, c->slot, state, p ? "lost to it" : "not there");
+    switch (c->state) {
+    case CONN_IDLE:
+        CHECK(I8_RECOVERY, !p && !timer_armed(&c->timer), "%s: slot %u is not idle", name, c->slot);
+        return;
+    case CONN_WAITING:
+        CHECK(I8_RECOVERY, !p, "%s: slot %u waits with a process", name, c->slot);
+        check_waiting(c);
+        return;
+    case CONN_CONNECTING:
+    case CONN_HANDSHAKE:
+        CHECK(I8_RECOVERY, p && (p->phase == PROC_UP) == (c->state == CONN_HANDSHAKE),
+              "%s: slot %u (%s) attempts nothing", name, c->slot, state);
+        check_attempting(c);
+        return;
+    case CONN_READY:
+        CHECK(I8_RECOVERY, p && p->phase == PROC_UP && p->initialized, "%s: slot %u is not ready",
+              name, c->slot);
+        return;
+    case CONN_CLOSING:
+        CHECK(I8_RECOVERY, p && p->phase == PROC_CLOSING, "%s: slot %u closes nothing", name,
+              c->slot);
+        return;
+    }
+}
+
+static bool is_used(const struct pool *p)
+{
+    return !p->stopping && (p->pinned || p->affinities > 0);
+}
+
+static void check_pool(const struct pool *p)
+{
+    const struct server_config *sc = p->server->sc;
+    unsigned kept = 0, open = 0;
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        check_slot(&p->slots[i]);
+        kept += p->slots[i].state != CONN_IDLE;
+        open += p->slots[i].transport != NULL;
+    }
+    CHECK(I8_RECOVERY, p->slot_count == sc->resilience.max_connections,
+          "%s: a slot was thrown away", sc->name);
+    CHECK(I8_RECOVERY, !is_used(p) || kept >= sc->resilience.min_connections,
+          "%s: only %u connections are kept or on their way", sc->name, kept);
+    (void)open;
+}
+
+void slots_check(void)
+{
+    unsigned live = 0;
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        if (!b->route)
+            continue;
+        for (const struct pool *p = b->route->server->pools; p; p = p->next)
+            check_pool(p);
+        live += b->route->server->live;
+    }
+    CHECK(I10_BASELINE, live == proc_count(), "%u processes, of which the core knows %u",
+          proc_count(), live);
+}
+
+/* ---- I6 ---- */
+
+/* Whether `steps` legal transitions lead from one state to the other. */
+static bool leads_to(enum breaker_state from, enum breaker_state to, uint32_t steps)
+{
+    if (steps == 0)
+        return from == to;
+    switch (from) {
+    case BREAKER_CLOSED:
+        return leads_to(BREAKER_OPEN, to, steps - 1);
+    case BREAKER_OPEN:
+        return leads_to(BREAKER_HALF_OPEN, to, steps - 1);
+    case BREAKER_HALF_OPEN:
+        return leads_to(BREAKER_OPEN, to, steps - 1) || leads_to(BREAKER_CLOSED, to, steps - 1);
+    }
+    return false;
+}
+
+void breaker_look(void)
+{
+    for (struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        const struct breaker *now = b->route ? &b->route->server->breaker : NULL;
+        if (!now)
+            continue;
+        uint32_t steps = now->epoch - b->breaker_epoch_was;
+        CHECK(I6_BREAKER,
+              !b->breaker_known || (steps < 16 && leads_to(b->breaker_was, now->state, steps)),
+              "%s: %u -> %u in %u steps", b->name, b->breaker_was, now->state, steps);
+        CHECK(I6_BREAKER, !now->trial || now->state == BREAKER_HALF_OPEN, "%s: a trial in state %u",
+              b->name, now->state);
+        b->breaker_known = true;
+        b->breaker_was = now->state;
+        b->breaker_epoch_was = now->epoch;
+    }
+}
+
+/* ---- I9 ---- */
+
+static bool pool_is_well(const struct pool *p)
+{
+    unsigned ready = 0, on_its_way = 0;
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        const struct conn *c = &p->slots[i];
+        ready += c->state == CONN_READY;
+        on_its_way += c->state == CONN_WAITING || c->state == CONN_CONNECTING ||
+                      c->state == CONN_HANDSHAKE || (c->state == CONN_CLOSING && c->failed);
+    }
+    return ready >= p->server->sc->resilience.min_connections && on_its_way == 0;
+}
+
+static void describe(const struct pool *p, char *out, size_t cap)
+{
+    size_t n = (size_t)snprintf(out, cap, "%s, %u sessions, at least %u:", p->server->sc->name,
+                                p->affinities, p->server->sc->resilience.min_connections);
+    for (unsigned i = 0; i < p->slot_count && n < cap; i++)
+        n += (size_t)snprintf(out + n, cap - n, " %s%s", conn_state_name(p->slots[i].state),
+                              p->slots[i].failed ? "(failed)" : "");
+}
+
+bool everything_is_ready(char *ret_why, size_t cap)
+{
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++)
+        for (const struct pool *p = b->route->server->pools; p; p = p->next)
+            if (is_used(p) && !pool_is_well(p)) {
+                describe(p, ret_why, cap);
+                return false;
+            }
+    return true;
+}
+
+/* Cap, jitter and two probes; when timers were taken away, the watchdog's interval and a sweep. */
+usec_t ready_limit(void)
+{
+    usec_t longest = 0;
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        const struct config_resilience *r = &b->route->server->sc->resilience;
+        usec_t limit = sim.loses_timers ? r->force_recovery_interval + r->recovery_interval
+                                        : longest_wait(b->route->server->sc) +
+                                              2 * r->circuit_breaker_trial_timeout;
+        longest = limit > longest ? limit : longest;
+    }
+    return longest;
+}

@@ -1,0 +1,178 @@
+/* Counters and lists of the core that must agree with each other after every step. */
+#include "sim.h"
+
+static void check_running(const struct conn *c, const struct session *s, const struct call *call)
+{
+    CHECK(STRUCTURE, (call->up.id != 0) + (call->sub != NULL) + (call->leader != NULL) == 1,
+          "a call in limbo");
+    CHECK(STRUCTURE, !call->leader || (call->leader->up.id && call->leader->up.conn == c),
+          "a call that follows nobody");
+    CHECK(STRUCTURE, !c->lessee || c->lessee == &s->affinity, "a stranger on a leased connection");
+    CHECK(STRUCTURE, call->up.id == 0 || call->up.conn == c, "a call on two connections");
+    CHECK(STRUCTURE, timer_armed(&call->deadline), "a call without a deadline");
+}
+
+static void check_calls_of_conn(const struct conn *c)
+{
+    const struct mux *m = mux_of(c);
+    unsigned running = 0, interactive = 0, linked = 0;
+    struct session *s, *next;
+    HASH_ITER (hh, sim.proxy->sessions, s, next) {
+        struct call *call;
+        LIST_FOREACH (call, &s->calls, link) {
+            if (call->ticket.state != TICKET_RUNNING || call->ticket.conn != c)
+                continue;
+            running++;
+            interactive += call->ticket.interactive;
+            linked += call->up.id != 0;
+            check_running(c, s, call);
+        }
+    }
+    CHECK(STRUCTURE, c->running == running, "slot %u: %u counted, %u running", c->slot, c->running,
+          running);
+    CHECK(STRUCTURE, c->interactive == interactive, "slot %u", c->slot);
+    size_t pos = 0, n = 0, calls = 0;
+    for (const struct uplink *u; (u = mux_next(m, &pos)) != NULL; n++) {
+        CHECK(STRUCTURE, u->conn == c && u->id, "a stray uplink");
+        calls += u->on_answer == call_on_answer;
+    }
+    CHECK(STRUCTURE, n == m->count && calls == linked, "slot %u: mux", c->slot);
+    if (c->state != CONN_READY)
+        CHECK(STRUCTURE, running == 0 && n == 0 && LIST_EMPTY(&m->asks), "slot %u is %s with work",
+              c->slot, conn_state_name(c->state));
+    const struct ask *a;
+    LIST_FOREACH (a, &m->asks, conn_link)
+        CHECK(STRUCTURE, a->conn == c && timer_armed(&a->deadline), "a stray ask");
+}
+
+static bool session_lives(const struct affinity *a)
+{
+    struct session *s, *next;
+    HASH_ITER (hh, sim.proxy->sessions, s, next)
+        if (&s->affinity == a)
+            return true;
+    return false;
+}
+
+static void check_slot(const struct conn *c)
+{
+    CHECK(STRUCTURE, (c->state == CONN_READY) <= (c->card != NULL), "slot %u has no card", c->slot);
+    CHECK(STRUCTURE, !c->lessee || session_lives(c->lessee), "slot %u is leased to the dead",
+          c->slot);
+    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_EXCLUSIVE)
+        CHECK(STRUCTURE, (c->lessee != NULL) == (c->running > 0), "slot %u: lease", c->slot);
+    const struct affinity *a;
+    LIST_FOREACH (a, &c->homed, home_link)
+        CHECK(STRUCTURE, a->home == c && session_lives(a), "slot %u: homes", c->slot);
+    check_calls_of_conn(c);
+}
+
+static void check_pool(struct pool *p)
+{
+    unsigned waiting = 0, affinities = 0, levels[MCP_LOG_UNSET] = {0};
+    const struct pool_state *st = p->user;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        check_slot(&p->slots[i]);
+    struct session *s, *next;
+    HASH_ITER (hh, sim.proxy->sessions, s, next) {
+        if (s->affinity.pool != p)
+            continue;
+        affinities++;
+        if (s->level != MCP_LOG_UNSET)
+            levels[s->level]++;
+        struct call *c;
+        LIST_FOREACH (c, &s->calls, link) {
+            waiting += c->ticket.state == TICKET_WAITING;
+            CHECK(I1_ONE_END, c->ticket.state != TICKET_IDLE, "a call that nobody will ever end");
+            CHECK(I1_ONE_END,
+                  (c->ticket.state == TICKET_WAITING) == timer_armed(&c->ticket.patience),
+                  "patience");
+        }
+    }
+    CHECK(STRUCTURE, p->waiting == waiting, "%u in line, %u counted", waiting, p->waiting);
+    for (unsigned i = 0; affinities == 0 && i < p->slot_count; i++)
+        CHECK(STRUCTURE, p->slots[i].keepers == 0, "subscriptions of nobody");
+    CHECK(STRUCTURE, p->affinities == affinities, "%u sessions, %u counted", affinities,
+          p->affinities);
+    CHECK(STRUCTURE, memcmp(levels, st->level_count, sizeof(levels)) == 0, "log levels");
+}
+
+/* Whether a request of session a, interactive or not, should be running on c by the rules. */
+static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
+                     bool interactive)
+{
+    if (c->state != CONN_READY || conn_pending(c) ||
+        c->running >= p->server->sc->limits.max_in_flight_per_connection)
+        return false;
+    switch (p->server->sc->options.sharing) {
+    case CONFIG_SHARING_SHARED:
+        return !p->server_asks || !interactive ||
+               (c->interactive == 0 && c->ghosts_until <= sim.env.now);
+    case CONFIG_SHARING_EXCLUSIVE:
+        return !c->lessee || c->lessee == a;
+    case CONFIG_SHARING_SESSION:
+        return c->lessee == a || (!a->home && !c->lessee && !c->used);
+    }
+    return false;
+}
+
+/* Nobody waits beside a connection that could serve him. */
+static void check_nobody_waits_in_vain(const struct pool *p)
+{
+    const struct affinity *a;
+    const struct ticket *t;
+    TAILQ_FOREACH (a, &p->turns, turn) {
+        if (a->home && (a->home->state == CONN_CONNECTING || a->home->state == CONN_HANDSHAKE))
+            continue; /* worth the wait */
+        TAILQ_FOREACH (t, &a->waiting, link)
+            for (unsigned i = 0; i < p->slot_count; i++)
+                CHECK(STRUCTURE, !has_room(p, &p->slots[i], a, t->interactive),
+                      "somebody waits though slot %u has room", p->slots[i].slot);
+    }
+}
+
+static void check_session(const struct session *s)
+{
+    unsigned calls = 0, asks = 0;
+    const struct call *c;
+    const struct ask *a;
+    LIST_FOREACH (c, &s->calls, link) {
+        calls++;
+        asks += c->asks;
+    }
+    CHECK(STRUCTURE, calls == s->in_flight, "%u calls, %u counted", calls, s->in_flight);
+    LIST_FOREACH (a, &s->asks, session_link)
+        asks -= a->call != NULL;
+    CHECK(STRUCTURE, asks == 0, "%u questions too many", asks);
+}
+
+static void check_principals(void)
+{
+    unsigned principals = 0;
+    for (const struct principal *pr = sim.proxy->principals; pr; pr = pr->hh.next) {
+        unsigned calls = 0, sessions = 0;
+        struct session *s, *next;
+        HASH_ITER (hh, sim.proxy->sessions, s, next)
+            if (s->principal == pr) {
+                sessions++;
+                calls += s->in_flight;
+            }
+        CHECK(STRUCTURE, calls == pr->in_flight && sessions == pr->sessions, "principal %s",
+              pr->name);
+        principals++;
+    }
+    CHECK(STRUCTURE, principals == HASH_COUNT(sim.proxy->principals), "principals");
+}
+
+void structure_check(void)
+{
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++)
+        for (struct pool *p = b->route->server->pools; p; p = p->next) {
+            check_pool(p);
+            check_nobody_waits_in_vain(p);
+        }
+    struct session *s, *next;
+    HASH_ITER (hh, sim.proxy->sessions, s, next)
+        check_session(s);
+    check_principals();
+}
