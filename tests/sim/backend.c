@@ -93,6 +93,7 @@ static void reads_initialized(struct proc *p)
     CHECK(STRUCTURE, !p->initialized, "initialized twice");
     p->initialized = true;
     p->of->handshakes++;
+    p->of->handshake_at = sim.env.now;
     if (backend_in(p->of, MOOD_DIE_YOUNG))
         proc_later(p, proc_exits, 0);
 }

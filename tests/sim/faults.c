@@ -254,6 +254,7 @@ static void answer_is_lost(enum fault_kind kind)
     if (j.nonce)
         sim.reqs[j.nonce].server_answered = true;
     p->received += 100000;
+    p->of->troubles++;
     sim.speaking = p;
     p->ev->on_discarded(p->conn, slice_str(raw),
                         kind == FAULT_oversize ? REASON_RESPONSE_TOO_LARGE
@@ -306,6 +307,19 @@ static void random_repeats(enum fault_kind kind)
     struck(kind);
     sim.random_period = 1 + upto(4);
     sim.random_left = 50 + upto(500);
+}
+
+/* The operator does not wait. */
+static void forces(enum fault_kind kind)
+{
+    struct backend *b = some_backend();
+    struct recover_result r;
+    if (b->route->server->stopping)
+        return;
+    struck(kind);
+    b->forced++;
+    server_recover(b->route->server, RECOVER_BY_OPERATOR, &r);
+    turn();
 }
 
 bool lose_a_timer(void)
@@ -368,6 +382,7 @@ static const struct {
     [FAULT_clock_jump] = {1, clock_jumps},
     [FAULT_suspend] = {2, clock_jumps},
     [FAULT_random_repeats] = {1, random_repeats},
+    [FAULT_forced_recovery] = {3, forces},
     [FAULT_timer_lost] = {5, loses_timer},
 };
 

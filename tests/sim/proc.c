@@ -89,6 +89,8 @@ static void proc_close(struct transport *t, bool now)
         return;
     event("proc", p->serial, p->slot, now ? "is killed" : "is closed", slice_of("", 0));
     usec_t delay = close_delay(p, now);
+    p->of->troubles += now;
+    p->of->failed_ever += now;
     env_timer_clear(&sim.env, &p->end);
     env_task_clear(&sim.env, &p->soon);
     p->hurried = now;
@@ -103,8 +105,8 @@ static void proc_close(struct transport *t, bool now)
 void proc_dies(struct proc *p, enum reason why, const char *detail)
 {
     event("proc", p->serial, p->slot, "dies", slice_str(detail));
-    bool taken_back = chance(80);
-    if (taken_back)
+    p->of->troubles++;
+    if (chance(80))
         p->piped = p->read;
     if (p->initialized)
         p->of->lost++;
@@ -125,6 +127,7 @@ static void has_started(struct proc *p)
 {
     if (backend_in(p->of, MOOD_REFUSE)) {
         p->phase = PROC_DOWN;
+        p->of->troubles++;
         event("proc", p->serial, p->slot, "cannot be started", slice_of("", 0));
         p->ev->on_down(p->conn, REASON_UPSTREAM_UNAVAILABLE, backend_in(p->of, MOOD_FATAL),
                        "cannot be started");
@@ -247,6 +250,7 @@ void proc_says(struct proc *p, const char *fmt, ...)
     event("proc", p->serial, p->slot, "says", payload.text);
     CHECK(STRUCTURE, rpc_parse(payload.text, 128, &m, NULL) == RPC_OK, "the world lies: %s", text);
     p->received += (size_t)n + 1;
+    p->of->said++;
     sim.speaking = p;
     p->ev->on_message(p->conn, &payload, &m);
     sim.speaking = NULL;

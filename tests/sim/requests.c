@@ -13,6 +13,7 @@ struct req *req_new(struct player *p, enum mcp_method method)
                       .method = method,
                       .uri = -1,
                       .open = true,
+                      .made_at = sim.env.now,
                       .progress = -1};
     r->interactive = mcp_method_is_interactive(method);
     snprintf(r->id, sizeof(r->id), chance(50) ? "%u" : "\"%u\"", p->next_id++);
@@ -77,6 +78,7 @@ void req_is_sent(struct req *r, struct proc *p)
     CHECK(I2_NOT_CROSSED, r->by->session->affinity.pool == p->conn->pool,
           "request %u sent to another kind of client's server", n);
     check_order(r);
+    breaker_lets(p->of);
     p->of->sent++;
     if (r->sent++ == 0)
         return;
@@ -117,6 +119,7 @@ void req_is_refused(struct req *r, struct slice text, const struct rpc_msg *m)
         return;
     CHECK(I12_STATUS, json_string_is(json_get(data, "server"), r->to->name), "%.*s", (int)text.n,
           text.p);
+    r->to->troubles += json_string_is(json_get(data, "reason"), "timeout");
     if (!delivered.n)
         return;
     bool no = json_string_is(delivered, "no");

@@ -10,7 +10,8 @@
  * lists that must agree
  *
  * The model knows nothing of how the core works: it writes down what goes in and what comes out.
- * Only slots.c and structure.c look inside, at fields, never by calling the core's own judgement.
+ * slots.c, breaker.c and structure.c look inside, at fields, never by calling the core's own
+ * judgement.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -79,10 +80,13 @@ struct backend {
     unsigned list_version;            /* of what its lists contain */
     unsigned opens, handshakes, lost; /* processes asked for; initialized; of these, gone */
     unsigned sent, requests, replays, moves;
-    unsigned executed; /* requests of clients that one of its processes read */
-    bool breaker_known;
-    enum breaker_state breaker_was;
-    uint32_t breaker_epoch_was;
+    unsigned executed;      /* requests of clients that one of its processes read */
+    usec_t handshake_at;    /* the latest */
+    struct breaker breaker; /* as it was seen last */
+    unsigned troubles;      /* since it closed: what may count as a failure, */
+    unsigned failed_ever;   /* attempts that failed, connections that broke */
+    unsigned said;          /* since it half opened: messages that may count as a success */
+    unsigned forced;        /* recoveries by force, by the operator */
 };
 
 /* What a process was asked and has not answered. */
@@ -179,7 +183,7 @@ struct req {
     bool asked; /* a server asked its client something for it */
     unsigned sent, executed;
     struct proc *at; /* the process that has it */
-    usec_t ended_at;
+    usec_t made_at, ended_at;
     double progress;
 };
 
@@ -201,15 +205,21 @@ enum fault_kind {
     X(refuse_exec)                                                                                 \
     X(refuse_exec_for_good)                                                                        \
     X(exit_at_start)                                                                               \
-    X(exit_in_handshake) X(hang_before_handshake) X(hang_after_requests) X(die_after_handshake)    \
-        X(slow_start) X(ignore_close) X(exit_idle) X(exit_mid_request) X(exit_mid_line) X(stop)    \
-            X(stop_reading) X(carry_on) X(no_ping) X(wrong_version) X(capabilities_changed)        \
-                X(list_contents_changed) X(list_changed_storm) X(answer_twice)                     \
-                    X(answer_after_cancel) X(answer_reordered) X(wrong_id) X(missing_id)           \
-                        X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle)             \
-                            X(clock_jump) X(suspend) X(random_repeats) X(client_leaves)            \
-                                X(client_broken) X(client_deaf) X(client_cancels) X(client_silent) \
-                                    X(id_reused) X(forced_recovery) X(timer_lost)
+    X(exit_in_handshake)                                                                           \
+    X(hang_before_handshake)                                                                       \
+    X(hang_after_requests)                                                                         \
+    X(die_after_handshake)                                                                         \
+    X(slow_start)                                                                                  \
+    X(ignore_close)                                                                                \
+    X(exit_idle)                                                                                   \
+    X(exit_mid_request)                                                                            \
+    X(exit_mid_line)                                                                               \
+    X(stop) X(stop_reading) X(carry_on) X(no_ping) X(wrong_version) X(capabilities_changed)        \
+        X(list_contents_changed) X(list_changed_storm) X(answer_twice) X(answer_after_cancel)      \
+            X(answer_reordered) X(wrong_id) X(missing_id) X(nonsense) X(garbage) X(oversize)       \
+                X(progress_back) X(trickle) X(clock_jump) X(suspend) X(random_repeats)             \
+                    X(client_leaves) X(client_broken) X(client_deaf) X(client_cancels)             \
+                        X(client_silent) X(id_reused) X(forced_recovery) X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
 #undef FAULT_ENUM
@@ -362,11 +372,22 @@ void requests_check(void);     /* after each step */
 void requests_all_ended(void); /* nobody waits for anything any more */
 
 /* slots.c */
-void slots_check(void);  /* I8, after each turn */
-void breaker_look(void); /* I6, after whatever happens */
+void slots_check(void); /* I8, after each turn */
 /* why: what is not. */
 bool everything_is_ready(char *ret_why, size_t cap);
-usec_t ready_limit(void); /* I9: the longest that this may take */
+/* I9: the longest that this may take, and that a client may have to ask. */
+usec_t ready_limit(void);
+usec_t served_limit(void);
+
+/* breaker.c */
+void breaker_begin(struct backend *b);
+void breaker_look(void);  /* I6, after whatever happens */
+void breaker_check(void); /* after each turn */
+/* A client's request goes out: may it? */
+void breaker_lets(const struct backend *b);
+
+/* status.c */
+void status_check(void);
 
 /* structure.c */
 void structure_check(void);

@@ -14,11 +14,24 @@ static const struct proc *proc_of(const struct conn *c)
     return NULL;
 }
 
-/* The longest that a slot may have to wait for its next attempt. */
+/* The longest that a slot may have to wait for its next attempt: cap and jitter, never beyond the
+ * watchdog's interval. */
 static usec_t longest_wait(const struct server_config *sc)
 {
     const struct config_resilience *r = &sc->resilience;
-    return r->max_backoff_delay + r->recovery_jitter_max;
+    usec_t wait = r->max_backoff_delay + r->recovery_jitter_max;
+    return wait < r->force_recovery_interval ? wait : r->force_recovery_interval;
+}
+
+/* What may be added to that: the pacing of starts over all servers, or, when the pool has enough
+ * attempts under way, the time to the next sweep (if none of these ends before). */
+static usec_t extra_wait(const struct conn *c)
+{
+    const struct server *s = c->pool->server;
+    usec_t now = sim.env.now;
+    if (c->paced)
+        return s->pace && s->pace->next_at > now ? s->pace->next_at - now : 0;
+    return c->held ? s->sc->resilience.recovery_interval : 0;
 }
 
 static void check_waiting(const struct conn *c)
@@ -30,7 +43,7 @@ static void check_waiting(const struct conn *c)
         return;
     }
     CHECK(I8_RECOVERY, c->timer.due_at == c->retry_at, "%s: slot %u: two due times", name, c->slot);
-    CHECK(I8_RECOVERY, c->retry_at <= sim.env.now + longest_wait(sc),
+    CHECK(I8_RECOVERY, c->retry_at <= sim.env.now + longest_wait(sc) + extra_wait(c),
           "%s: slot %u waits %.3f s more", name, c->slot,
           (double)(c->retry_at - sim.env.now) / USEC_PER_SEC);
 }
@@ -113,42 +126,6 @@ void slots_check(void)
           proc_count(), live);
 }
 
-/* ---- I6 ---- */
-
-/* Whether `steps` legal transitions lead from one state to the other. */
-static bool leads_to(enum breaker_state from, enum breaker_state to, uint32_t steps)
-{
-    if (steps == 0)
-        return from == to;
-    switch (from) {
-    case BREAKER_CLOSED:
-        return leads_to(BREAKER_OPEN, to, steps - 1);
-    case BREAKER_OPEN:
-        return leads_to(BREAKER_HALF_OPEN, to, steps - 1);
-    case BREAKER_HALF_OPEN:
-        return leads_to(BREAKER_OPEN, to, steps - 1) || leads_to(BREAKER_CLOSED, to, steps - 1);
-    }
-    return false;
-}
-
-void breaker_look(void)
-{
-    for (struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
-        const struct breaker *now = b->route ? &b->route->server->breaker : NULL;
-        if (!now)
-            continue;
-        uint32_t steps = now->epoch - b->breaker_epoch_was;
-        CHECK(I6_BREAKER,
-              !b->breaker_known || (steps < 16 && leads_to(b->breaker_was, now->state, steps)),
-              "%s: %u -> %u in %u steps", b->name, b->breaker_was, now->state, steps);
-        CHECK(I6_BREAKER, !now->trial || now->state == BREAKER_HALF_OPEN, "%s: a trial in state %u",
-              b->name, now->state);
-        b->breaker_known = true;
-        b->breaker_was = now->state;
-        b->breaker_epoch_was = now->epoch;
-    }
-}
-
 /* ---- I9 ---- */
 
 static bool pool_is_well(const struct pool *p)
@@ -183,16 +160,31 @@ bool everything_is_ready(char *ret_why, size_t cap)
     return true;
 }
 
+static usec_t longest(usec_t a, usec_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Cap, jitter and two probes; when timers were taken away, the watchdog's interval and a sweep. */
 usec_t ready_limit(void)
 {
-    usec_t longest = 0;
+    usec_t limit = 0;
     for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
         const struct config_resilience *r = &b->route->server->sc->resilience;
-        usec_t limit = sim.loses_timers ? r->force_recovery_interval + r->recovery_interval
-                                        : longest_wait(b->route->server->sc) +
-                                              2 * r->circuit_breaker_trial_timeout;
-        longest = limit > longest ? limit : longest;
+        usec_t wait = sim.loses_timers ? r->force_recovery_interval + r->recovery_interval
+                                       : longest_wait(b->route->server->sc);
+        limit = longest(limit, wait + 2 * r->circuit_breaker_trial_timeout);
     }
-    return longest;
+    return limit;
+}
+
+/* The same for somebody who asks: a breaker that is open while nothing is wanted ends by time. */
+usec_t served_limit(void)
+{
+    usec_t limit = ready_limit();
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        const struct config_resilience *r = &b->route->server->sc->resilience;
+        limit = longest(limit, r->circuit_breaker_timeout + 2 * r->circuit_breaker_trial_timeout);
+    }
+    return limit;
 }

@@ -101,7 +101,7 @@ static void check_pool(struct pool *p)
 static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
                      bool interactive)
 {
-    if (c->state != CONN_READY || conn_pending(c) ||
+    if (c->state != CONN_READY || c->draining || c->suspect || conn_pending(c) ||
         c->running >= p->server->sc->limits.max_in_flight_per_connection)
         return false;
     switch (p->server->sc->options.sharing) {
@@ -116,11 +116,22 @@ static bool has_room(const struct pool *p, const struct conn *c, const struct af
     return false;
 }
 
+/* The breaker holds requests back, or lets them on gradually after it has closed; then it looks
+ * once a second. */
+static bool is_held_back(const struct server *s)
+{
+    const struct breaker *b = &s->breaker;
+    usec_t end = b->closed_at + s->sc->resilience.circuit_breaker_ramp + USEC_PER_SEC;
+    return b->state != BREAKER_CLOSED || (b->closed_at && sim.env.now < end);
+}
+
 /* Nobody waits beside a connection that could serve him. */
 static void check_nobody_waits_in_vain(const struct pool *p)
 {
     const struct affinity *a;
     const struct ticket *t;
+    if (is_held_back(p->server))
+        return;
     TAILQ_FOREACH (a, &p->turns, turn) {
         if (a->home && (a->home->state == CONN_CONNECTING || a->home->state == CONN_HANDSHAKE))
             continue; /* worth the wait */

@@ -135,6 +135,7 @@ static void run_until(usec_t now)
     }
     breaker_look();
     slots_check();
+    breaker_check();
 }
 
 void turn(void)
