@@ -70,6 +70,7 @@ void backend_greets(struct proc *p)
     p->mute = p->frozen;
     if (p->phase != PROC_UP || p->frozen)
         return;
+    p->greeted = true;
     proc_says(p,
               "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\","
               "\"capabilities\":%s,\"serverInfo\":{\"name\":\"%s\",\"version\":\"%u\"}}}",

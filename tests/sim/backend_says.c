@@ -45,7 +45,10 @@ static size_t write_answer(char *out, size_t cap, const struct proc *p, const st
         (unsigned long long)j->id, p->of->index + 1, mcp_method_name(j->method));
     if (j->nonce)
         n += (size_t)snprintf(out + n, cap - n, ",\"nonce\":%u", j->nonce);
-    n += write_list(out + n, cap - n, j->method, p->list_version);
+    size_t list = write_list(out + n, cap - n, j->method, p->list_version);
+    if (list > 0)
+        n += list + (size_t)snprintf(out + n + list, cap - n - list, ",\"version\":%u",
+                                     p->list_version + 1);
     n += (size_t)snprintf(out + n, cap - n, "}}");
     return n;
 }

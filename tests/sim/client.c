@@ -105,6 +105,8 @@ static void joins(struct player *p)
     p->post.json_only = chance(50);
     p->at = &sim.backends[upto(sim.backend_n)];
     memset(p->wants, 0, sizeof(p->wants));
+    memset(p->seen, 0, sizeof(p->seen));
+    memset(p->promised, 0, sizeof(p->promised));
     memset(p->vendor_asks, 0, sizeof(p->vendor_asks));
     const char *principal = principals[upto(ARRAY_LEN(principals))];
     int e =

@@ -16,6 +16,38 @@ static bool has_business(const struct player *p, const struct proc *at)
 
 /* ---- answers ---- */
 
+static int change_of(enum mcp_method method)
+{
+    switch ((int)method) {
+    case MCP_TOOLS_LIST:
+    case MCP_N_TOOLS_LIST_CHANGED:
+        return CHANGE_TOOLS;
+    case MCP_PROMPTS_LIST:
+    case MCP_N_PROMPTS_LIST_CHANGED:
+        return CHANGE_PROMPTS;
+    case MCP_RESOURCES_LIST:
+    case MCP_N_RESOURCES_LIST_CHANGED:
+        return CHANGE_RESOURCES;
+    default:
+        return -1;
+    }
+}
+
+/* Which lists it now holds, and of which changes it may expect to hear. */
+static void learns(struct player *p, const struct req *r, struct slice result)
+{
+    static const char *const keys[CHANGE_COUNT] = {"tools", "prompts", "resources"};
+    struct slice caps = json_get(result, "capabilities");
+    int change = change_of(r->method);
+    if (change >= 0) {
+        p->seen[change] = number_at(result, "version");
+        p->told[change] = false;
+    }
+    for (int i = 0; r->method == MCP_INITIALIZE && i < CHANGE_COUNT; i++)
+        p->promised[i] =
+            json_type_of(json_get(json_get(caps, keys[i]), "listChanged")) == JSON_TRUE;
+}
+
 static void hears_result(struct player *p, struct req *r, struct slice result)
 {
     unsigned nonce = req_nonce(r), got = number_at(result, "nonce"),
@@ -30,6 +62,7 @@ static void hears_result(struct player *p, struct req *r, struct slice result)
     CHECK(I2_NOT_CROSSED, method.n == 0 || json_string_is(method, mcp_method_name(r->method)),
           "request %u (%s) got the answer to %.*s", nonce, mcp_method_name(r->method),
           (int)method.n, method.p);
+    learns(p, r, result);
     if (r->uri >= 0 && p->last_sub[r->uri] == nonce)
         p->wants[r->uri] = r->method == MCP_RESOURCES_SUBSCRIBE ? SUB_YES : SUB_NO;
 }
@@ -37,17 +70,22 @@ static void hears_result(struct player *p, struct req *r, struct slice result)
 static void hears_answer(struct player *p, struct slice text, const struct rpc_msg *m)
 {
     struct slice id = rpc_span(text, m->id);
+    bool failed = m->kind == RPC_ERROR && m->error_data.n;
+    enum metric_outcome how = m->kind == RPC_RESULT ? METRIC_OUTCOME_RESULT
+                              : failed              ? METRIC_OUTCOME_FAILED
+                                                    : METRIC_OUTCOME_ERROR;
     if (sim.duplicate && slice_is(id, sim.duplicate)) {
         CHECK(I1_ONE_END, strstr(text.p, "in progress") || strstr(text.p, "shutting_down"), "%.*s",
               (int)text.n, text.p);
         sim.duplicate = NULL;
+        p->at->ends[how]++;
         return;
     }
     struct req *r = req_open(p, id);
     CHECK(I1_ONE_END, r, "an answer that nobody waits for: %.*s", (int)text.n, text.p);
     CHECK(I5_NOTHING_AFTER, !r->cancelled, "request %u answered after its cancellation",
           req_nonce(r));
-    req_ends(r);
+    req_ends(r, how);
     if (m->kind == RPC_RESULT)
         hears_result(p, r, rpc_span(text, m->result));
     else
@@ -165,6 +203,7 @@ static void hears_notification(struct player *p, enum delivery kind, struct slic
     case MCP_N_TOOLS_LIST_CHANGED:
     case MCP_N_PROMPTS_LIST_CHANGED:
     case MCP_N_RESOURCES_LIST_CHANGED:
+        p->told[change_of(m->method)] |= taken;
         return;
     default:
         CHECK(I2_NOT_CROSSED, p->flushing || (sim.speaking && has_business(p, sim.speaking)),
@@ -200,5 +239,5 @@ void client_hears_nothing(struct client *c, const struct call *call)
     CHECK(I1_ONE_END, r, "a silent end of nothing: %.*s", (int)id.n, id.p);
     CHECK(I1_ONE_END, r->cancelled || call->session->state == SESSION_ENDED,
           "request %u ended in silence, though nobody took it back", req_nonce(r));
-    req_ends(r);
+    req_ends(r, METRIC_OUTCOME_CANCELLED);
 }

@@ -88,6 +88,13 @@ static void proc_close(struct transport *t, bool now)
     if (again && (p->hurried || !now))
         return;
     event("proc", p->serial, p->slot, now ? "is killed" : "is closed", slice_of("", 0));
+    /* An attempt ends by success, by its time, or because nobody wants it any more. */
+    CHECK(I8_RECOVERY,
+          dead || p->initialized || p->greeted || !p->conn->failed ||
+              sim.env.now >=
+                  p->started_at + p->conn->pool->server->sc->resilience.operation_timeout,
+          "an attempt was broken off after %.3f s",
+          (double)(sim.env.now - p->started_at) / USEC_PER_SEC);
     usec_t delay = close_delay(p, now);
     p->of->troubles += now;
     p->of->failed_ever += now;
@@ -141,6 +148,18 @@ static void has_started(struct proc *p)
     p->ev->on_open(p->conn);
 }
 
+/* Starts of all servers together: a burst, then so many a second. */
+static void check_pace(void)
+{
+    const struct config_limits *l = &sim.config->limits;
+    unsigned room = l->start_burst + l->start_rate, n = ARRAY_LEN(sim.starts);
+    sim.starts[sim.start_n++ % n] = sim.env.now;
+    if (l->start_rate == 0 || room >= n || sim.start_n <= room || sim.env.now < sim.paced_from)
+        return;
+    CHECK(I7_AMPLIFICATION, sim.starts[(sim.start_n - 1 - room) % n] + USEC_PER_SEC <= sim.env.now,
+          "%u starts within a second", room + 1);
+}
+
 static struct transport *proc_open(void *tr_arg, const struct server_config *sc,
                                    const struct config *config, unsigned slot,
                                    const struct transport_events *ev, void *ev_arg)
@@ -162,8 +181,10 @@ static struct transport *proc_open(void *tr_arg, const struct server_config *sc,
     TAILQ_INIT(&p->unread);
     timer_init(&p->end, on_time, p);
     task_init(&p->soon, on_time, p);
+    p->started_at = sim.env.now;
     LIST_INSERT_HEAD(&sim.procs, p, link);
     p->of->opens++;
+    check_pace();
     event("proc", p->serial, slot, "starts", slice_str(sc->name));
     proc_later(p, has_started,
                backend_in(p->of, MOOD_SLOW_START) ? 20 * USEC_PER_SEC : p->of->start_delay);
@@ -251,6 +272,7 @@ void proc_says(struct proc *p, const char *fmt, ...)
     CHECK(STRUCTURE, rpc_parse(payload.text, 128, &m, NULL) == RPC_OK, "the world lies: %s", text);
     p->received += (size_t)n + 1;
     p->of->said++;
+    p->of->said_ever++;
     sim.speaking = p;
     p->ev->on_message(p->conn, &payload, &m);
     sim.speaking = NULL;

@@ -79,14 +79,15 @@ void req_is_sent(struct req *r, struct proc *p)
           "request %u sent to another kind of client's server", n);
     check_order(r);
     breaker_lets(p->of);
+    bool unread = r->unread;
+    r->unread = true;
     p->of->sent++;
     if (r->sent++ == 0)
         return;
-    if (r->executed == 0) {
-        p->of->moves++;
+    p->of->moves += unread;
+    p->of->replays += !unread;
+    if (r->executed == 0)
         return;
-    }
-    p->of->replays++;
     CHECK(I3_ONCE, is_replayable(r), "request %u (%s) sent again after it was executed", n,
           mcp_method_name(r->method));
 }
@@ -95,6 +96,7 @@ void req_is_read(struct req *r, struct proc *p)
 {
     unsigned n = req_nonce(r);
     r->executed++;
+    r->unread = false;
     p->of->executed++;
     CHECK(I4_HONEST_NO, !r->said_no,
           "request %u executed although its client was told that it never would", n);
@@ -103,9 +105,10 @@ void req_is_read(struct req *r, struct proc *p)
     r->at = p;
 }
 
-void req_ends(struct req *r)
+void req_ends(struct req *r, enum metric_outcome how)
 {
     CHECK(I1_ONE_END, r->open, "request %u ended twice", req_nonce(r));
+    r->to->ends[how]++;
     r->open = false;
     r->ended_at = sim.env.now;
 }
@@ -140,10 +143,14 @@ void requests_check(void)
         CHECK(I1_ONE_END, !r->open || (r->life == r->by->life && playing(r->by)),
               "request %u outlives its session", i);
     }
-    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++)
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        unsigned budget = b->route->server->sc->resilience.replay_budget;
         CHECK(I7_AMPLIFICATION, b->sent * 10 <= b->requests * 12 + 30,
               "%u requests became %u (%u moved, %u replayed)", b->requests, b->sent, b->moves,
               b->replays);
+        CHECK(I7_AMPLIFICATION, b->replays * 10 <= budget * 10 + b->said_ever,
+              "%u replayed, with a budget of %u and %u answers", b->replays, budget, b->said_ever);
+    }
 }
 
 void requests_all_ended(void)
@@ -151,4 +158,24 @@ void requests_all_ended(void)
     for (unsigned i = 1; i <= sim.req_n; i++)
         CHECK(I1_ONE_END, !sim.reqs[i].open, "request %u (%s) got no answer", i,
               mcp_method_name(sim.reqs[i].method));
+}
+
+/* Where the pool has one connection only, all that was said came from there: whoever holds a list
+ * of another version than its present process has, and was promised to hear of changes, has heard.
+ */
+void lists_check(void)
+{
+    uint64_t dropped = metrics_sum(sim.proxy->metrics, METRIC_MESSAGES_DROPPED);
+    for (const struct player *p = sim.players; p < sim.players + sim.player_n; p++) {
+        const struct conn *c = playing(p) ? p->session->affinity.home : NULL;
+        if (!c || c->pool->slot_count > 1 || c->state != CONN_READY || dropped)
+            continue;
+        const struct proc *at = (const struct proc *)c->transport;
+        for (unsigned i = 0; i < CHANGE_COUNT; i++)
+            CHECK(LISTS,
+                  !p->promised[i] || p->told[i] || p->seen[i] == 0 ||
+                      p->seen[i] == at->list_version + 1,
+                  "client %u holds list %u of version %u, now it is %u", p->index, i, p->seen[i],
+                  at->list_version + 1);
+    }
 }

@@ -193,8 +193,12 @@ static void check_subscriptions(void)
 {
     for (unsigned i = 0; i < sim.player_n; i++) {
         struct player *p = &sim.players[i];
-        for (unsigned n = 0; n < 2 && playing(p) && !session_push_channel(p->session); n++)
-            client_moves_push(p);
+        if (playing(p)) { /* what has waited for a way out goes first */
+            p->flushing = true;
+            session_set_push(p->session, NULL);
+            session_set_push(p->session, &p->main.channel);
+            p->flushing = false;
+        }
         memset(p->updates, 0, sizeof(p->updates));
     }
     struct proc *p;
@@ -233,7 +237,9 @@ static void heal(void)
         obey(USEC_PER_SEC / 2);
     requests_all_ended();
     everybody_asks();
+    obey(5 * USEC_PER_SEC);
     check_subscriptions();
+    lists_check();
 }
 
 /* ---- the end ---- */

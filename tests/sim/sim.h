@@ -47,6 +47,7 @@ enum invariant {
     I10_BASELINE,     /* memory, timers, processes return to the baseline */
     I11_MONOTONIC,    /* progress rises, subscriptions keep to their client */
     I12_STATUS,       /* status and metrics equal the oracle's books */
+    LISTS,            /* nobody is left with lists that a restart has made old (section 5) */
     STRUCTURE,        /* counters and lists of the core agree */
     INVARIANT_COUNT
 };
@@ -85,8 +86,10 @@ struct backend {
     struct breaker breaker; /* as it was seen last */
     unsigned troubles;      /* since it closed: what may count as a failure, */
     unsigned failed_ever;   /* attempts that failed, connections that broke */
-    unsigned said;          /* since it half opened: messages that may count as a success */
-    unsigned forced;        /* recoveries by force, by the operator */
+    unsigned ends[4];       /* requests by enum metric_outcome */
+    unsigned said_ever;
+    unsigned said;   /* since it half opened: messages that may count as a success */
+    unsigned forced; /* recoveries by force, by the operator */
 };
 
 /* What a process was asked and has not answered. */
@@ -123,6 +126,8 @@ struct proc {
     unsigned card;
     bool old;
     unsigned list_version;
+    usec_t started_at;
+    bool greeted; /* it answered initialize, rightly or wrongly */
     uint64_t received;
     uint64_t marks, piped, read; /* last message sent; wholly in the kernel; read by the process */
     size_t pipe_room, pipe_used, queued;
@@ -161,6 +166,9 @@ struct player {
     uint64_t vendor_asks[16]; /* ids of the latest */
     unsigned vendor_ask_n;
     bool flushing;
+    bool promised[CHANGE_COUNT]; /* it was told that it will hear of changed lists */
+    unsigned seen[CHANGE_COUNT]; /* version of the list that it got last; 0 = none … */
+    bool told[CHANGE_COUNT];     /* … and since then that it has changed */
 };
 
 /* A request of a client. Its number stands in its params and in what a server answers to it. */
@@ -180,7 +188,8 @@ struct req {
     bool cancel_seen;
     bool said_no; /* was answered with delivered "no" */
     bool server_answered;
-    bool asked; /* a server asked its client something for it */
+    bool unread; /* sent, and not read there yet */
+    bool asked;  /* a server asked its client something for it */
     unsigned sent, executed;
     struct proc *at; /* the process that has it */
     usec_t made_at, ended_at;
@@ -214,12 +223,16 @@ enum fault_kind {
     X(exit_idle)                                                                                   \
     X(exit_mid_request)                                                                            \
     X(exit_mid_line)                                                                               \
-    X(stop) X(stop_reading) X(carry_on) X(no_ping) X(wrong_version) X(capabilities_changed)        \
-        X(list_contents_changed) X(list_changed_storm) X(answer_twice) X(answer_after_cancel)      \
-            X(answer_reordered) X(wrong_id) X(missing_id) X(nonsense) X(garbage) X(oversize)       \
-                X(progress_back) X(trickle) X(clock_jump) X(suspend) X(random_repeats)             \
-                    X(client_leaves) X(client_broken) X(client_deaf) X(client_cancels)             \
-                        X(client_silent) X(id_reused) X(forced_recovery) X(timer_lost)
+    X(stop)                                                                                        \
+    X(stop_reading)                                                                                \
+    X(carry_on)                                                                                    \
+    X(no_ping)                                                                                     \
+    X(wrong_version) X(capabilities_changed) X(list_contents_changed) X(list_changed_storm)        \
+        X(answer_twice) X(answer_after_cancel) X(answer_reordered) X(wrong_id) X(missing_id)       \
+            X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump)           \
+                X(suspend) X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)      \
+                    X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery)             \
+                        X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
 #undef FAULT_ENUM
@@ -259,6 +272,9 @@ struct sim {
 
     unsigned faults[FAULT_COUNT];
     unsigned answered, asked, logged, updated;
+    usec_t starts[64]; /* the latest, as a ring */
+    unsigned start_n;
+    usec_t paced_from; /* starts before are not judged */
 };
 extern struct sim sim;
 
@@ -361,14 +377,16 @@ struct req *req_new(struct player *p, enum mcp_method method);
 struct req *req_open(const struct player *p, struct slice id);
 void req_is_sent(struct req *r, struct proc *p);
 void req_is_read(struct req *r, struct proc *p);
-void req_ends(struct req *r);
+void req_ends(struct req *r, enum metric_outcome how);
 void req_is_refused(struct req *r, struct slice text, const struct rpc_msg *m);
 static inline unsigned req_nonce(const struct req *r)
 {
     return (unsigned)(r - sim.reqs);
 }
 bool req_is_of(const struct player *p, unsigned nonce);
-void requests_check(void);     /* after each step */
+void requests_check(void); /* after each step */
+/* Nobody holds lists that a restart has made old. */
+void lists_check(void);
 void requests_all_ended(void); /* nobody waits for anything any more */
 
 /* slots.c */

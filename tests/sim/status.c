@@ -90,8 +90,18 @@ static void check_metrics(const struct backend *b)
     uint64_t created = metrics_get(m, METRIC_CONNECTIONS_CREATED, 0),
              destroyed = metrics_get(m, METRIC_CONNECTIONS_DESTROYED, 0),
              attempts = metrics_sum(m, METRIC_RECOVERY_ATTEMPTS),
+             replayed = metrics_get(m, METRIC_CALLS_REPLAYED, 0),
              forced = metrics_sum(m, METRIC_FORCED_RECOVERIES),
              moves = metrics_sum(m, METRIC_BREAKER_TRANSITIONS);
+    for (unsigned i = 0; i < ARRAY_LEN(b->ends); i++)
+        CHECK(I12_STATUS, metrics_get(m, METRIC_CALLS, i) == b->ends[i],
+              "%s: %u requests ended in way %u, %llu counted", b->name, b->ends[i], i,
+              (unsigned long long)metrics_get(m, METRIC_CALLS, i));
+    /* What a dead process had not read may have been lost with it; then it was sent again. */
+    CHECK(I12_STATUS,
+          replayed >= b->replays &&
+              metrics_get(m, METRIC_CALLS_MOVED, 0) + replayed >= b->moves + b->replays,
+          "%s: %u moved, %u replayed", b->name, b->moves, b->replays);
     CHECK(I12_STATUS, created == b->handshakes, "%s: %u handshakes, %llu counted", b->name,
           b->handshakes, (unsigned long long)created);
     CHECK(I12_STATUS, destroyed == b->lost, "%s: %u connections ended, %llu counted", b->name,
