@@ -88,11 +88,12 @@ static void proc_close(struct transport *t, bool now)
     if (again && (p->hurried || !now))
         return;
     event("proc", p->serial, p->slot, now ? "is killed" : "is closed", slice_of("", 0));
-    /* An attempt ends by success, by its time, or because nobody wants it any more. */
+    /* An attempt ends by success, by its time, by force, or because nobody wants it any more. */
+    const struct server *server = p->conn->pool->server;
     CHECK(I8_RECOVERY,
           dead || p->initialized || p->greeted || !p->conn->failed ||
-              sim.env.now >=
-                  p->started_at + p->conn->pool->server->sc->resilience.operation_timeout,
+              server->forced_at == sim.env.now ||
+              sim.env.now >= p->started_at + server->sc->resilience.operation_timeout,
           "an attempt was broken off after %.3f s",
           (double)(sim.env.now - p->started_at) / USEC_PER_SEC);
     usec_t delay = close_delay(p, now);

@@ -227,10 +227,11 @@ enum fault_kind {
     X(stop_reading)                                                                                \
     X(carry_on)                                                                                    \
     X(no_ping)                                                                                     \
-    X(wrong_version) X(capabilities_changed) X(list_contents_changed) X(list_changed_storm)        \
-        X(answer_twice) X(answer_after_cancel) X(answer_reordered) X(wrong_id) X(missing_id)       \
-            X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump)           \
-                X(suspend) X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)      \
+    X(wrong_version)                                                                               \
+    X(capabilities_changed) X(list_contents_changed) X(list_changed_storm) X(answer_twice)         \
+        X(answer_after_cancel) X(answer_reordered) X(wrong_id) X(missing_id) X(nonsense)           \
+            X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump) X(suspend)            \
+                X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)                 \
                     X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery)             \
                         X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
