@@ -69,7 +69,7 @@ help: ## list these targets
 		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@printf '\nVariables: O=DIR (build directory, default build)  CC=gcc|clang  SANITIZE=address,undefined  DEBUG=1  V=1\n'
 	@printf '           TEST=NAME (only this functional or interop test)  CFLAGS= LDFLAGS= (added to ours)\n'
-	@printf '           SEEDS=N SEED=N TRACE=1 (make sim)\n'
+	@printf '           SEEDS=N SEED=N SCENARIO=N TRACE=1 (make sim)\n'
 
 .PHONY: run
 run: ## dependencies, build, then the daemon in the foreground with conf/mcpool.json
@@ -218,7 +218,7 @@ check-unit: deps ## the unit tests; unit-<room> runs those of one room
 .PHONY: sim
 sim: ## the simulator; SEEDS=n so many seeds, SEED=n TRACE=1 one of them step by step
 	@$(SUBMAKE) $(SIM)
-	@$(SIM) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace)
+	@$(SIM) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(TRACE),--trace)
 
 .PHONY: check-functional
 check-functional: deps ## the functional tests; TEST=NAME runs one

@@ -1,5 +1,5 @@
-/* The simulator's command line. Each seed is one check; a few are run twice, and both runs must
- * have hashed the same events.
+/* The simulator's command line. Each seed is one check, and so is each scenario; a few seeds are
+ * run twice, and both runs must have hashed the same events.
  *
  * Seeds run in worker processes, one per processor, each of which takes every n-th seed. A
  * violation ends its worker, as a crash or a sanitizer's report does; another goes on with the next
@@ -21,13 +21,15 @@
 
 struct row {
     pid_t pid;
-    uint64_t next; /* the seed that it works on, counted from the first */
+    uint64_t next; /* what it works on: scenarios first, then seeds */
     uint64_t failed, faults, requests, attempts, repeated;
     uint64_t by_kind[FAULT_COUNT];
 };
 
 static struct options {
     uint64_t first, seeds;
+    uint64_t scenario;  /* these are run, from this one on … */
+    unsigned scenarios; /* … so many */
     unsigned workers;
     bool trace, kinds;
 } opt = {.seeds = 2000};
@@ -40,6 +42,7 @@ static void usage(FILE *f)
           "  --seeds N    so many seeds (default 2000)\n"
           "  --first N    beginning with this one (default 0)\n"
           "  --seed N     only this one\n"
+          "  --scenario N only this one, of those that are no matter of chance\n"
           "  --trace      tell every step, and what the core logs, on stderr\n"
           "  --kinds      list how often each fault was injected\n"
           "  --workers N  processes (default: processors)\n",
@@ -48,11 +51,19 @@ static void usage(FILE *f)
 
 /* ---- one seed ---- */
 
-static void report(uint64_t seed, const char *what)
+static uint64_t items(void)
 {
+    return opt.scenarios + opt.seeds;
+}
+
+static void report(const char *what)
+{
+    bool scenario = row->next < opt.scenarios;
+    unsigned long long n =
+        scenario ? opt.scenario + row->next : opt.first + row->next - opt.scenarios;
     if (++row->failed <= SHOWN_MAX)
-        printf("FAILED seed %llu: %s\n       again: make sim SEED=%llu TRACE=1\n",
-               (unsigned long long)seed, what, (unsigned long long)seed);
+        printf("FAILED %s %llu: %s\n       again: make sim %s=%llu TRACE=1\n",
+               scenario ? "scenario" : "seed", n, what, scenario ? "SCENARIO" : "SEED", n);
     fflush(stdout);
 }
 
@@ -69,7 +80,7 @@ static void add_up(void)
 void seed_failed(const char *what)
 {
     add_up();
-    report(sim.seed, what);
+    report(what);
     _exit(EXIT_VIOLATION); /* what the run has allocated is no leak */
 }
 
@@ -83,15 +94,21 @@ static void one_seed(uint64_t seed, bool twice)
     run_seed(seed, opt.trace);
     row->repeated++;
     if (sim.digest != digest)
-        report(seed, "the second run was another: the seed does not reproduce");
+        report("the second run was another: the seed does not reproduce");
 }
 
 /* ---- the workers ---- */
 
 static void work(void)
 {
-    for (; row->next < opt.seeds; row->next += opt.workers)
-        one_seed(opt.first + row->next, row->next % REPEAT_EVERY == 0);
+    for (; row->next < items(); row->next += opt.workers) {
+        if (row->next < opt.scenarios) {
+            run_scenario((unsigned)(opt.scenario + row->next), opt.trace);
+            add_up();
+        } else {
+            one_seed(opt.first + row->next - opt.scenarios, row->next % REPEAT_EVERY == 0);
+        }
+    }
 }
 
 static void start_worker(struct row *r)
@@ -115,7 +132,7 @@ static void start_worker(struct row *r)
 static bool worker_ended(struct row *r, int status)
 {
     char text[80];
-    bool done = r->next >= opt.seeds;
+    bool done = r->next >= items();
     r->pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
         return true;
@@ -124,7 +141,7 @@ static bool worker_ended(struct row *r, int status)
         snprintf(text, sizeof(text), "its process ended with %s %d",
                  WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        report(opt.first + (done ? opt.seeds - 1 : r->next), done ? "a leak, or worse" : text);
+        report(done ? "after the last one: a leak, or worse" : text);
     }
     r->next += opt.workers;
     return done;
@@ -181,13 +198,14 @@ static bool sum_up(time_t seconds)
             sum.by_kind[k] += rows[i].by_kind[k];
     }
     unsigned kinds = count_kinds(&sum);
-    printf("sim: %llu seeds, %llu faults of %u kinds, %llu requests, %llu attempts, violations "
+    printf("sim: %llu seeds, %u scenarios, %llu faults of %u kinds, %llu requests, %llu attempts, "
+           "violations "
            "%llu, %lld s; %llu seeds run twice\n",
-           (unsigned long long)opt.seeds, (unsigned long long)sum.faults, kinds,
+           (unsigned long long)opt.seeds, opt.scenarios, (unsigned long long)sum.faults, kinds,
            (unsigned long long)sum.requests, (unsigned long long)sum.attempts,
            (unsigned long long)sum.failed, (long long)seconds, (unsigned long long)sum.repeated);
-    uint64_t failed = sum.failed < opt.seeds ? sum.failed : opt.seeds;
-    printf("%llu passed, %llu failed\n", (unsigned long long)(opt.seeds - failed),
+    uint64_t failed = sum.failed < items() ? sum.failed : items();
+    printf("%llu passed, %llu failed\n", (unsigned long long)(items() - failed),
            (unsigned long long)failed);
     return failed == 0;
 }
@@ -195,12 +213,18 @@ static bool sum_up(time_t seconds)
 static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
-        {"seed", required_argument, NULL, 's'},  {"workers", required_argument, NULL, 'w'},
-        {"trace", no_argument, NULL, 't'},       {"kinds", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"seeds", required_argument, NULL, 'n'},
+        {"first", required_argument, NULL, 'f'},
+        {"seed", required_argument, NULL, 's'},
+        {"scenario", required_argument, NULL, 'c'},
+        {"workers", required_argument, NULL, 'w'},
+        {"trace", no_argument, NULL, 't'},
+        {"kinds", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    opt.scenarios = scenario_count();
     opt.workers = processors > 0 ? (unsigned)processors : 1;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
@@ -211,6 +235,11 @@ static void read_options(int argc, char **argv)
         } else if (o == 's') {
             opt.first = n;
             opt.seeds = 1;
+            opt.scenarios = 0;
+        } else if (o == 'c') {
+            opt.scenario = n < scenario_count() ? n : 0;
+            opt.scenarios = 1;
+            opt.seeds = 0;
         } else if (o == 'w') {
             opt.workers = (unsigned)n;
         } else if (o == 't') {
@@ -224,7 +253,7 @@ static void read_options(int argc, char **argv)
     }
     if (opt.workers > WORKERS_MAX)
         opt.workers = WORKERS_MAX;
-    if (opt.workers < 1 || opt.seeds <= 1)
+    if (opt.workers < 1 || items() <= 1)
         opt.workers = 1;
 }
 

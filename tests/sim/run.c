@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 
-#define STEPS 300
+#define STEPS_MIN 200
+#define STEPS_MAX 700
 
 /* ---- the configuration ---- */
 
@@ -75,11 +76,25 @@ static void read_config(const char *text)
     CHECK(STRUCTURE, r == 0, "the world's configuration is wrong: %.600s", text);
 }
 
+void run_open(const char *config_text)
+{
+    read_config(config_text);
+    struct proxy_transports tr = {.stdio = &proc_ops};
+    sim.proxy = proxy_new(&sim.env, sim.config, &tr);
+    for (unsigned i = 0; i < sim.backend_n; i++) {
+        struct backend *b = &sim.backends[i];
+        b->index = i;
+        snprintf(b->name, sizeof(b->name), "s%u", i);
+        b->route = route_find(sim.proxy, slice_str(b->name));
+        breaker_begin(b);
+    }
+}
+
 static void begin(uint64_t seed, bool trace)
 {
     char text[8192];
     world_init(seed, trace);
-    sim.backend_n = 1 + (chance(50) ? 0 : upto(BACKENDS_MAX));
+    sim.backend_n = 1 + (chance(50) ? 0 : upto(4));
     sim.player_n = 1 + upto(PLAYERS_MAX);
     sim.time_share = 3 + upto(25);
     sim.fault_share = 2 + upto(20);
@@ -90,18 +105,10 @@ static void begin(uint64_t seed, bool trace)
     event("config", 0, 0, "is", slice_str(text));
     if (trace)
         fprintf(stderr, "%s\n", text);
-    read_config(text);
-    struct proxy_transports tr = {.stdio = &proc_ops};
-    sim.proxy = proxy_new(&sim.env, sim.config, &tr);
-    for (unsigned i = 0; i < sim.backend_n; i++) {
-        struct backend *b = &sim.backends[i];
-        b->index = i;
-        snprintf(b->name, sizeof(b->name), "s%u", i);
-        b->route = route_find(sim.proxy, slice_str(b->name));
-        breaker_begin(b);
+    run_open(text);
+    for (unsigned i = 0; i < sim.backend_n; i++)
         if (chance(10))
-            b->until[MOOD_REFUSE] = sim.env.now + 30 * USEC_PER_SEC;
-    }
+            sim.backends[i].until[MOOD_REFUSE] = sim.env.now + 30 * USEC_PER_SEC;
     for (unsigned i = 0; i < sim.player_n; i++) {
         struct player *p = &sim.players[i];
         p->index = i + 1;
@@ -250,17 +257,11 @@ static void on_stopped(void *arg)
     sim.stopped = true;
 }
 
-static void end(void)
+void run_close(void)
 {
-    proxy_stop(sim.proxy, on_stopped, NULL);
-    sim.stopping = true;
-    turn();
-    for (unsigned n = upto(20); n > 0 && !sim.stopped; n--)
-        step();
-    if (!sim.stopped && chance(50)) {
+    if (!sim.stopping)
         proxy_stop(sim.proxy, on_stopped, NULL);
-        turn();
-    }
+    sim.stopping = true;
     pass(60 * USEC_PER_SEC);
     CHECK(I10_BASELINE, sim.stopped, "it does not stop");
     for (unsigned i = 0; i < sim.player_n; i++)
@@ -277,11 +278,25 @@ static void end(void)
     env_done(&sim.env);
 }
 
+static void end(void)
+{
+    proxy_stop(sim.proxy, on_stopped, NULL);
+    sim.stopping = true;
+    turn();
+    for (unsigned n = upto(20); n > 0 && !sim.stopped; n--)
+        step();
+    if (!sim.stopped && chance(50)) {
+        proxy_stop(sim.proxy, on_stopped, NULL);
+        turn();
+    }
+    run_close();
+}
+
 void run_seed(uint64_t seed, bool trace)
 {
     long memory = memory_in_use();
     begin(seed, trace);
-    for (unsigned i = 0; i < STEPS; i++)
+    for (unsigned n = STEPS_MIN + upto(STEPS_MAX - STEPS_MIN); n > 0; n--)
         step();
     if (chance(60))
         heal();

@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKENDS_MAX 4
+#define BACKENDS_MAX 100
 #define PLAYERS_MAX  6
 #define URIS         4
 #define URI_NEVER    3 /* every server refuses a subscription to this one */
@@ -228,12 +228,12 @@ enum fault_kind {
     X(carry_on)                                                                                    \
     X(no_ping)                                                                                     \
     X(wrong_version)                                                                               \
-    X(capabilities_changed) X(list_contents_changed) X(list_changed_storm) X(answer_twice)         \
-        X(answer_after_cancel) X(answer_reordered) X(wrong_id) X(missing_id) X(nonsense)           \
-            X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump) X(suspend)            \
-                X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)                 \
-                    X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery)             \
-                        X(timer_lost)
+    X(capabilities_changed)                                                                        \
+    X(list_contents_changed)                                                                       \
+    X(list_changed_storm) X(answer_twice) X(answer_after_cancel) X(answer_reordered) X(wrong_id)   \
+        X(missing_id) X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump) \
+            X(suspend) X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)          \
+                X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery) X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
 #undef FAULT_ENUM
@@ -414,6 +414,15 @@ void structure_check(void);
 /* ---- run.c ---- */
 
 void run_seed(uint64_t seed, bool trace);
+/* The core over this configuration, whose servers are called s0, s1 …; and everything back to where
+ * it was before. */
+void run_open(const char *config_text);
+void run_close(void);
+
+/* ---- scenario.c ---- */
+
+unsigned scenario_count(void);
+void run_scenario(unsigned n, bool trace);
 
 /* ---- main.c ---- */
 

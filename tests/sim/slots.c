@@ -29,9 +29,8 @@ static usec_t extra_wait(const struct conn *c)
 {
     const struct server *s = c->pool->server;
     usec_t now = sim.env.now;
-    if (c->paced)
-        return s->pace && s->pace->next_at > now ? s->pace->next_at - now : 0;
-    return c->held ? s->sc->resilience.recovery_interval : 0;
+    usec_t turn = c->paced && s->pace && s->pace->next_at > now ? s->pace->next_at - now : 0;
+    return turn + (c->held ? s->sc->resilience.recovery_interval : 0);
 }
 
 static void check_waiting(const struct conn *c)
