@@ -71,6 +71,7 @@ void backend_greets(struct proc *p)
     if (p->phase != PROC_UP || p->frozen)
         return;
     p->greeted = true;
+    p->wrong = wrong;
     proc_says(p,
               "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\","
               "\"capabilities\":%s,\"serverInfo\":{\"name\":\"%s\",\"version\":\"%u\"}}}",
@@ -92,6 +93,7 @@ static void reads_initialize(struct proc *p)
 static void reads_initialized(struct proc *p)
 {
     CHECK(STRUCTURE, !p->initialized, "initialized twice");
+    CHECK(STRUCTURE, !p->wrong, "a version that nobody speaks was accepted");
     p->initialized = true;
     p->of->handshakes++;
     p->of->handshake_at = sim.env.now;
@@ -126,6 +128,10 @@ static void reads_request(struct proc *p, struct slice text, const struct rpc_ms
         p->subscribed[uri] |= uri != URI_NEVER;
     } else if (m->method == MCP_RESOURCES_UNSUBSCRIBE) {
         p->subscribed[uri] = false;
+    }
+    if (m->method == MCP_LOGGING_SET_LEVEL) {
+        struct slice raw = rpc_span(text, m->level);
+        p->level = raw.n > 2 ? mcp_log_level_parse(slice_of(raw.p + 1, raw.n - 2)) : -1;
     }
     if (nonce)
         req_is_read(&sim.reqs[nonce], p);

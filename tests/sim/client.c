@@ -90,7 +90,7 @@ void player_leaves(struct player *p)
     p->playing = false;
 }
 
-static void joins(struct player *p)
+void player_joins(struct player *p)
 {
     static const char *const principals[] = {"anonymous", "anonymous", "uid:1", "uid:2"};
     static const char *const caps[] = {"{\"sampling\":{},\"elicitation\":{\"form\":{},\"url\":{}}}",
@@ -106,6 +106,7 @@ static void joins(struct player *p)
     p->at = &sim.backends[upto(sim.backend_n)];
     memset(p->wants, 0, sizeof(p->wants));
     memset(p->seen, 0, sizeof(p->seen));
+    p->level = -1;
     memset(p->promised, 0, sizeof(p->promised));
     memset(p->vendor_asks, 0, sizeof(p->vendor_asks));
     const char *principal = principals[upto(ARRAY_LEN(principals))];
@@ -142,7 +143,8 @@ static void write_extra(struct player *p, struct req *r, char *out, size_t cap)
             p->wants[r->uri] = SUB_MAYBE;
         p->last_sub[r->uri] = req_nonce(r);
     } else if (r->method == MCP_LOGGING_SET_LEVEL) {
-        n = snprintf(out, cap, ",\"level\":\"%s\"", mcp_log_level_name(upto(8)));
+        n = snprintf(out, cap, ",\"level\":\"%s\"",
+                     mcp_log_level_name((unsigned)(r->level = (int)upto(8))));
     } else if (r->method == MCP_TOOLS_CALL) {
         n = snprintf(out, cap, ",\"name\":\"%s\"", tools[r->tool = upto(ARRAY_LEN(tools))]);
     }
@@ -308,7 +310,7 @@ void client_step(void)
         if (p->playing)
             player_leaves(p);
         if (chance(50))
-            joins(p);
+            player_joins(p);
         return;
     }
     unsigned die = upto(100);

@@ -309,6 +309,22 @@ static void random_repeats(enum fault_kind kind)
     sim.random_left = 50 + upto(500);
 }
 
+/* Nothing waits for its delay any more, but perhaps for its turn. */
+static void check_forced(const struct server *s)
+{
+    CHECK(I6_BREAKER, s->breaker.state != BREAKER_OPEN, "%s: forced, and the breaker is open",
+          s->sc->name);
+    for (const struct pool *p = s->pools; p; p = p->next)
+        for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
+            const struct conn *c = &p->slots[i];
+            CHECK(I8_RECOVERY,
+                  c->state != CONN_WAITING ||
+                      (c->recovery.failures == 0 && c->recovery.attempts == 0 &&
+                       (c->paced || c->held || c->retry_at <= sim.env.now)),
+                  "%s: forced, and slot %u waits for its delay", s->sc->name, c->slot);
+        }
+}
+
 /* The operator does not wait. */
 static void forces(enum fault_kind kind)
 {
@@ -319,6 +335,7 @@ static void forces(enum fault_kind kind)
     struck(kind);
     b->forced++;
     server_recover(b->route->server, RECOVER_BY_OPERATOR, &r);
+    check_forced(b->route->server);
     turn();
 }
 

@@ -39,6 +39,8 @@ static void learns(struct player *p, const struct req *r, struct slice result)
     static const char *const keys[CHANGE_COUNT] = {"tools", "prompts", "resources"};
     struct slice caps = json_get(result, "capabilities");
     int change = change_of(r->method);
+    if (r->method == MCP_LOGGING_SET_LEVEL)
+        p->level = r->level;
     if (change >= 0) {
         p->seen[change] = number_at(result, "version");
         p->told[change] = false;

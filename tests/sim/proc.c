@@ -183,6 +183,7 @@ static struct transport *proc_open(void *tr_arg, const struct server_config *sc,
     timer_init(&p->end, on_time, p);
     task_init(&p->soon, on_time, p);
     p->started_at = sim.env.now;
+    p->level = -1;
     LIST_INSERT_HEAD(&sim.procs, p, link);
     p->of->opens++;
     check_pace();

@@ -88,6 +88,11 @@ void run_open(const char *config_text)
         b->route = route_find(sim.proxy, slice_str(b->name));
         breaker_begin(b);
     }
+    for (unsigned i = 0; i < sim.player_n; i++) {
+        struct player *p = &sim.players[i];
+        p->index = i + 1;
+        p->main.of = p->post.of = p;
+    }
 }
 
 static void begin(uint64_t seed, bool trace)
@@ -109,11 +114,6 @@ static void begin(uint64_t seed, bool trace)
     for (unsigned i = 0; i < sim.backend_n; i++)
         if (chance(10))
             sim.backends[i].until[MOOD_REFUSE] = sim.env.now + 30 * USEC_PER_SEC;
-    for (unsigned i = 0; i < sim.player_n; i++) {
-        struct player *p = &sim.players[i];
-        p->index = i + 1;
-        p->main.of = p->post.of = p;
-    }
     proxy_start(sim.proxy);
     if (chance(80))
         turn();
@@ -247,6 +247,7 @@ static void heal(void)
     obey(5 * USEC_PER_SEC);
     check_subscriptions();
     lists_check();
+    levels_check();
 }
 
 /* ---- the end ---- */

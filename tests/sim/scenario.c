@@ -150,8 +150,76 @@ static void accept_and_die(void)
     await_ready(75 * S);
 }
 
+/* A server that has answered pings and then falls silent while nobody asks it anything is found out
+ * by the monitor, and replaced. */
+static void hangs_idle(void)
+{
+    open_servers(1, "");
+    await_ready(S);
+    for (int i = 0; i < 100; i++) {
+        pass(S);
+        backend_answers_all(LIST_FIRST(&sim.procs));
+    }
+    unsigned before = sim.proc_serial;
+    proc_freeze(LIST_FIRST(&sim.procs), 65536);
+    pass(200 * S);
+    CHECK(I9_READY_AGAIN, sim.proc_serial > before, "it hangs, and nobody cares");
+    await_ready(S);
+}
+
+/* The same under a call that nobody answers: the client is told, the connection replaced. */
+static void hangs_in_a_call(void)
+{
+    struct player *c = &sim.players[0];
+    sim.player_n = 1;
+    open_servers(1, "");
+    await_ready(S);
+    while (!playing(c) || !session_is_initialized(c->session))
+        player_joins(c);
+    client_asks(c, MCP_TOOLS_CALL);
+    const struct req *r = &sim.reqs[sim.req_n];
+    CHECK(STRUCTURE, r->at, "the request was not sent");
+    unsigned serial = r->at->serial;
+    r->at->hang_after = 1;
+    pass(400 * S);
+    CHECK(I1_ONE_END, !r->open, "the request got no answer");
+    const struct proc *p;
+    LIST_FOREACH (p, &sim.procs, link)
+        CHECK(I9_READY_AGAIN, p->serial != serial, "it hangs, and nobody cares");
+    await_ready(75 * S);
+}
+
+/* Every read kills the server: most are sent again at first, then the budget is used up. The oracle
+ * counts (I7); what is shown here besides is that clients are answered and the server comes back.
+ */
+static void reads_that_kill(void)
+{
+    struct player *c = &sim.players[0];
+    sim.player_n = 1;
+    open_servers(1, "");
+    await_ready(S);
+    while (!playing(c) || !session_is_initialized(c->session))
+        player_joins(c);
+    for (int i = 0; i < 60; i++) {
+        client_asks(c, MCP_RESOURCES_READ);
+        const struct req *r = &sim.reqs[sim.req_n];
+        for (int k = 0; k < 100 && r->open; k++) {
+            struct proc *p = r->at;
+            if (p && p->phase == PROC_UP)
+                proc_exits(p);
+            pass(S / 2);
+        }
+        CHECK(I1_ONE_END, !r->open, "request %u got no answer", sim.req_n);
+        requests_check();
+        pass(15 * S);
+    }
+    CHECK(I7_AMPLIFICATION, sim.backends[0].replays > 0, "nothing was sent again");
+    await_ready(75 * S);
+}
+
 static void (*const scenarios[])(void) = {hundred_servers, back_after_an_hour, command_not_found,
-                                          lost_timers,     lost_sweep,         accept_and_die};
+                                          lost_timers,     lost_sweep,         reads_that_kill,
+                                          hangs_idle,      hangs_in_a_call,    accept_and_die};
 
 unsigned scenario_count(void)
 {

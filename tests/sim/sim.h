@@ -127,7 +127,9 @@ struct proc {
     bool old;
     unsigned list_version;
     usec_t started_at;
-    bool greeted; /* it answered initialize, rightly or wrongly */
+    bool greeted; /* it answered initialize, rightly or wrongly … */
+    bool wrong;   /* … wrongly */
+    int level;    /* of log messages, as it was told; -1 = not */
     uint64_t received;
     uint64_t marks, piped, read; /* last message sent; wholly in the kernel; read by the process */
     size_t pipe_room, pipe_used, queued;
@@ -161,6 +163,7 @@ struct player {
     unsigned index, life, next_id;
     bool playing, ended;
     enum { SUB_NO, SUB_MAYBE, SUB_YES } wants[URIS];
+    int level;               /* of log messages that it asked for; -1 = none */
     unsigned last_sub[URIS]; /* the latest request about it */
     unsigned updates[URIS];
     uint64_t vendor_asks[16]; /* ids of the latest */
@@ -179,6 +182,7 @@ struct req {
     char id[24];
     enum mcp_method method;
     unsigned tool; /* of tools/call */
+    int level;     /* of logging/setLevel */
     int uri;       /* of subscribe and unsubscribe; -1 */
     bool interactive, token;
     bool anonymous; /* its number does not stand in it */
@@ -230,10 +234,14 @@ enum fault_kind {
     X(wrong_version)                                                                               \
     X(capabilities_changed)                                                                        \
     X(list_contents_changed)                                                                       \
-    X(list_changed_storm) X(answer_twice) X(answer_after_cancel) X(answer_reordered) X(wrong_id)   \
-        X(missing_id) X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle) X(clock_jump) \
-            X(suspend) X(random_repeats) X(client_leaves) X(client_broken) X(client_deaf)          \
-                X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery) X(timer_lost)
+    X(list_changed_storm)                                                                          \
+    X(answer_twice)                                                                                \
+    X(answer_after_cancel)                                                                         \
+    X(answer_reordered)                                                                            \
+    X(wrong_id) X(missing_id) X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle)       \
+        X(clock_jump) X(suspend) X(random_repeats) X(client_leaves) X(client_broken)               \
+            X(client_deaf) X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery)      \
+                X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
 #undef FAULT_ENUM
@@ -349,6 +357,7 @@ void backend_updates(struct proc *p, int uri);
 /* ---- client.c ---- */
 
 bool playing(const struct player *p);
+void player_joins(struct player *p);
 void player_leaves(struct player *p);
 void client_step(void);
 void client_asks(struct player *p, enum mcp_method method);
@@ -388,6 +397,8 @@ bool req_is_of(const struct player *p, unsigned nonce);
 void requests_check(void); /* after each step */
 /* Nobody holds lists that a restart has made old. */
 void lists_check(void);
+/* Every process was told the most verbose level that its clients asked for. */
+void levels_check(void);
 void requests_all_ended(void); /* nobody waits for anything any more */
 
 /* slots.c */
