@@ -189,11 +189,15 @@ static void audit(struct pool *p)
     struct recovery_rules rules = rules_of(p->server);
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = &p->slots[i];
+        guard_on_sweep(c);
+        /* Its own timer is about to end what it does: after a standstill the sweep may come first.
+         */
+        if (timer_armed(&c->timer) && c->timer.due_at <= pool_env(p)->now)
+            continue;
         struct recovery_view v = view_of(c);
         enum recovery_fault fault = recovery_audit(&v, &rules, pool_env(p)->now);
         if (fault != RECOVERY_SOUND)
             repair(c, fault);
-        guard_on_sweep(c);
     }
 }
 

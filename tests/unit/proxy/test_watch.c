@@ -219,6 +219,26 @@ START_TEST(force_ends_an_attempt_that_nothing_else_would_end)
 }
 END_TEST
 
+/* The transport opens, the attempt is overdue and the sweep is due, all in one turn and in this
+ * order.
+ */
+START_TEST(an_attempt_whose_time_passed_in_a_standstill_needs_no_repair)
+{
+    begin(",\"operation_timeout\":2,\"recovery_interval\":10");
+    pass(10 * S);
+    w.start_delay = S;
+    w.mute = true;
+    fake_die(fake_at(0));
+    turn();
+    ck_assert_int_eq(slot(0)->state, CONN_CONNECTING);
+    env_run(&w.env, w.env.now + 10 * S);
+    turn();
+    ck_assert_uint_eq(count(METRIC_AUDIT_REPAIRS), 0);
+    ck_assert_int_eq(slot(0)->state, CONN_WAITING);
+    world_end();
+}
+END_TEST
+
 START_TEST(at_most_three_of_a_pool_are_attempted_at_once)
 {
     begin(",\"min_connections\":8");
@@ -652,6 +672,7 @@ int main(void)
     tcase_add_test(t, an_attempt_without_a_deadline_is_found_too);
     tcase_add_test(t, the_audit_finds_nothing_when_nothing_is_wrong);
     tcase_add_test(t, a_standstill_of_the_machine_is_no_fault_of_a_slot);
+    tcase_add_test(t, an_attempt_whose_time_passed_in_a_standstill_needs_no_repair);
     tcase_add_test(t, nor_when_their_starts_were_paced);
     tcase_add_test(t, nor_when_force_comes_sooner_than_the_turn_to_start);
     tcase_add_test(t, nor_when_the_sweep_comes_later_than_force);
