@@ -5,6 +5,7 @@
 
 static long in_use;
 
+/* NOLINTBEGIN(*-reserved-identifier,cert-dcl*): these names are the linker's. */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -51,3 +52,4 @@ char *__wrap_realpath(const char *path, char *resolved)
     in_use += r && !resolved;
     return r;
 }
+/* NOLINTEND(*-reserved-identifier,cert-dcl*) */

@@ -41,7 +41,7 @@ enum invariant {
     I4_HONEST_NO,     /* delivered "no": never executed */
     I5_NOTHING_AFTER, /* nothing follows an end or a cancel */
     I6_BREAKER,       /* legal transitions, at most one trial */
-    I7_AMPLIFICATION, /* sent upstream <= 1.2 x requests + 3 */
+    I7_AMPLIFICATION, /* sent upstream <= 1.2 x requests + 3, starts are paced */
     I8_RECOVERY,      /* every slot that is not ready is on its way back */
     I9_READY_AGAIN,   /* after the faults everything is ready in time */
     I10_BASELINE,     /* memory, timers, processes return to the baseline */
@@ -238,10 +238,24 @@ enum fault_kind {
     X(answer_twice)                                                                                \
     X(answer_after_cancel)                                                                         \
     X(answer_reordered)                                                                            \
-    X(wrong_id) X(missing_id) X(nonsense) X(garbage) X(oversize) X(progress_back) X(trickle)       \
-        X(clock_jump) X(suspend) X(random_repeats) X(client_leaves) X(client_broken)               \
-            X(client_deaf) X(client_cancels) X(client_silent) X(id_reused) X(forced_recovery)      \
-                X(timer_lost)
+    X(wrong_id)                                                                                    \
+    X(missing_id)                                                                                  \
+    X(nonsense)                                                                                    \
+    X(garbage)                                                                                     \
+    X(oversize)                                                                                    \
+    X(progress_back)                                                                               \
+    X(trickle)                                                                                     \
+    X(clock_jump)                                                                                  \
+    X(suspend)                                                                                     \
+    X(random_repeats)                                                                              \
+    X(client_leaves)                                                                               \
+    X(client_broken)                                                                               \
+    X(client_deaf)                                                                                 \
+    X(client_cancels)                                                                              \
+    X(client_silent)                                                                               \
+    X(id_reused)                                                                                   \
+    X(forced_recovery)                                                                             \
+    X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
 #undef FAULT_ENUM

@@ -98,17 +98,15 @@ static bool is_used(const struct pool *p)
 static void check_pool(const struct pool *p)
 {
     const struct server_config *sc = p->server->sc;
-    unsigned kept = 0, open = 0;
+    unsigned kept = 0;
     for (unsigned i = 0; i < p->slot_count; i++) {
         check_slot(&p->slots[i]);
         kept += p->slots[i].state != CONN_IDLE;
-        open += p->slots[i].transport != NULL;
     }
     CHECK(I8_RECOVERY, p->slot_count == sc->resilience.max_connections,
           "%s: a slot was thrown away", sc->name);
     CHECK(I8_RECOVERY, !is_used(p) || kept >= sc->resilience.min_connections,
           "%s: only %u connections are kept or on their way", sc->name, kept);
-    (void)open;
 }
 
 void slots_check(void)
