@@ -288,7 +288,7 @@ static const struct config_row rows[] = {
      .help = "Longest wait for a connection before a call is refused; such a call has not run."},
     {RESILIENCE, AT(config_resilience, force_recovery_interval), DURATION(300 * S, 10 * MS, D),
      .help = "A breaker open, or a pool empty, for this long is recovered by force."},
-    {RESILIENCE, AT(config_resilience, stable_after), DURATION(10 * S, 0, H),
+    {RESILIENCE, AT(config_resilience, stable_after), DURATION(10 * S, 10 * MS, H),
      .help = "A connection that lives this long counts as recovered; one that dies earlier without "
              "a real answer goes on with longer delays."},
     {RESILIENCE, AT(config_resilience, circuit_breaker_window), DURATION(30 * S, 100 * MS, H),

@@ -54,8 +54,6 @@ static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
         c->recovering = c->forced = false;
     if (new == CONN_IDLE)
         c->lost_at = 0;
-    if (new != CONN_READY) /* what was thought of the old transport says nothing about the next */
-        c->suspect = c->draining = false;
     c->state = new;
     c->state_since = conn_env(c)->now;
     pool_on_conn_state(c);
