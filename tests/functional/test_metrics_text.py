@@ -1,0 +1,112 @@
+"""GET /metrics: held against a parser of OpenMetrics that is not ours, against the table, and against what happened."""
+import os
+import re
+
+from daemon import ROOT
+from harness import SINGLE, DaemonCase, HttpConn, RpcError, demo, fake, poll_until
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+ROW = re.compile(r'X\((\w+), (COUNTER|GAUGE|HISTOGRAM), (SERVER|PROCESS), "(\w+)", "(\w*)",')
+
+
+def rows():
+    """Every family of the table: {name: (type, scope, unit)}."""
+    with open(os.path.join(ROOT, "include", "metrics", "metrics.h"), encoding="utf-8") as f:
+        text = re.sub(r"\s*\\\n\s*", " ", f.read())
+    found = {name: (kind.lower(), scope, unit) for _, kind, scope, name, unit in ROW.findall(text)}
+    assert len(found) == text.count(', SERVER, "') + text.count(', PROCESS, "'), "a row that this pattern does not know"
+    return found
+
+
+class MetricsTextTest(DaemonCase):
+    servers = {"demo": demo(), "fake": fake()}
+    config = {"resilience": SINGLE}
+
+    def scrape(self):
+        """Every family, by its name."""
+        conn = HttpConn(os.path.join(self.daemon.runtime_dir, "admin.sock"))
+        try:
+            response = conn.exchange(REQUEST, "GET")
+        finally:
+            conn.close()
+        self.assertEqual(response.status, 200)
+        self.assertEqual(response.headers.get("Content-Type"), CONTENT_TYPE)
+        text = bytes(response.body).decode("utf-8")
+        self.assertTrue(text.endswith("\n# EOF\n"))
+        families = list(text_string_to_metric_families(text))  # raises ValueError for what the specification forbids
+        self.assertEqual(len({f.name for f in families}), len(families))
+        return {f.name: f for f in families}
+
+    @staticmethod
+    def value(families, sample, **labels):
+        """The sum of the samples of that name that have these labels."""
+        found = [s.value for f in families.values() for s in f.samples
+                 if s.name == sample and labels.items() <= s.labels.items()]
+        assert found, "no sample %s %s" % (sample, labels)
+        return sum(found)
+
+    def test_the_text_holds_every_family_of_the_table_and_no_other(self):
+        families = self.scrape()
+        self.assertEqual({n: (f.type, f.unit) for n, f in families.items()},
+                         {n: (kind, unit) for n, (kind, _, unit) in rows().items()})
+        for name, (_, scope, _) in rows().items():
+            self.assertTrue(families[name].documentation, name)
+            servers = {s.labels.get("server") for s in families[name].samples}
+            self.assertEqual(servers, {"demo", "fake"} if scope == "SERVER" else {None}, name)
+
+    def test_calls_are_counted_by_how_they_ended(self):
+        c = self.http("demo")
+        before = self.scrape()
+        for _ in range(7):
+            c.tool("echo", {"text": "x"})
+        with self.assertRaises(RpcError):
+            c.request("tools/call", {"name": "no such tool", "arguments": {}})
+        after = self.scrape()
+
+        def risen(sample, **labels):
+            return self.value(after, sample, **labels) - self.value(before, sample, **labels)
+        for server, outcome, want in (("demo", "result", 7), ("demo", "error", 1), ("demo", "failed", 0),
+                                      ("demo", "cancelled", 0), ("fake", "result", 0)):
+            labels = {"server": server, "outcome": outcome}
+            self.assertEqual(risen("mcpool_calls_total", **labels), want, labels)
+            self.assertEqual(risen("mcpool_call_duration_seconds_count", **labels), want, labels)
+        self.assertEqual(risen("mcpool_call_duration_seconds_bucket", server="demo", outcome="result", le="+Inf"), 7)
+        self.assertGreater(risen("mcpool_call_duration_seconds_sum", server="demo", outcome="result"), 0)
+        self.assertEqual(self.value(after, "mcpool_calls_running", server="demo"), 0)
+
+    def test_a_killed_server_shows_and_counters_never_fall(self):
+        c = self.http("fake")
+        before = self.scrape()
+        call, _ = self.hold(c)
+        self.assertEqual(self.value(self.scrape(), "mcpool_calls_running", server="fake"), 1)
+        mark = self.kill(c)
+        with self.assertRaises(RpcError):
+            call.text()
+        self.wait_successor(mark)
+        after = poll_until(lambda: self.recovered(), "a measured recovery")
+        self.assertEqual(self.value(after, "mcpool_call_failures_total", server="fake", reason="upstream_lost"), 1)
+        self.assertEqual(self.value(after, "mcpool_call_failures_total", server="fake"),
+                         self.value(after, "mcpool_calls_total", server="fake", outcome="failed"))
+        self.assertEqual(self.value(after, "mcpool_connections_lost_total", server="fake"), 1)
+        self.assertEqual(self.value(after, "mcpool_connections_lost_total", server="demo"), 0)
+        self.assertEqual(self.value(after, "mcpool_pool_slots", server="fake", state="ready"), 1)
+        self.assertEqual(self.value(after, "mcpool_calls_running", server="fake"), 0)
+        for name, family in before.items():
+            if family.type == "gauge":
+                continue
+            later = {(s.name, tuple(sorted(s.labels.items()))): s.value for s in after[name].samples}
+            for s in family.samples:
+                self.assertGreaterEqual(later[s.name, tuple(sorted(s.labels.items()))], s.value, s)
+
+    def recovered(self):
+        families = self.scrape()
+        return families if self.value(families, "mcpool_recovery_time_seconds_count", server="fake") == 1 else None
+
+    def test_one_state_of_a_server_is_1_and_the_others_are_0(self):
+        self.http("demo").tool("echo", {"text": "x"})
+        families = self.scrape()
+        for family, state in (("mcpool_breaker_state", "closed"), ("mcpool_server_health", "healthy")):
+            self.assertEqual(self.value(families, family, server="demo"), 1, family)
+            self.assertEqual(self.value(families, family, server="demo", state=state), 1, family)
