@@ -212,10 +212,20 @@ static usec_t empty_since(const struct server *s)
     return since;
 }
 
+/* Nothing is up, and nothing is wanted: there is nothing to recover. */
+static bool is_at_rest(const struct server *s)
+{
+    for (const struct pool *p = s->pools; p; p = p->next)
+        if (p->waiting || pool_count(p, CONN_IDLE) < p->slot_count)
+            return false;
+    return true;
+}
+
 void recover_watch(struct server *s)
 {
     struct recover_result r;
-    if (recovery_is_overdue(s->breaker.unwell_since, empty_since(s), s->forced_at,
+    if (!is_at_rest(s) &&
+        recovery_is_overdue(s->breaker.unwell_since, empty_since(s), s->forced_at,
                             s->sc->resilience.force_recovery_interval, s->env->now))
         server_recover(s, RECOVER_BY_WATCHDOG, &r);
 }

@@ -322,6 +322,28 @@ START_TEST(the_watchdog_puts_long_delays_back_to_base)
 }
 END_TEST
 
+/* Nobody uses the server that failed last; its breaker stays as it is until somebody does. */
+START_TEST(the_watchdog_lets_rest_what_is_at_rest)
+{
+    struct client c;
+    begin(",\"min_connections\":0,\"circuit_breaker_threshold\":1");
+    w.refuse = true;
+    client_open(&c, "anonymous", NULL);
+    pass(60 * S);
+    client_close(&c);
+    pass(3600 * S);
+    for (unsigned i = 0; i < pool()->slot_count; i++)
+        ck_assert_int_eq(slot(i)->state, CONN_IDLE);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_HALF_OPEN);
+    ck_assert_uint_eq(count(METRIC_FORCED_RECOVERIES), 0);
+    w.refuse = false;
+    client_ready(&c);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_CLOSED);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 START_TEST(recovery_by_force_tries_at_once_and_starts_over)
 {
     struct recover_result r;
@@ -682,6 +704,7 @@ int main(void)
     tcase_add_test(t, max_retry_attempts_end_a_cycle_and_never_the_recovery);
     tcase_add_test(t, force_recovery_interval_watchdog_brings_back_what_every_timer_forgot);
     tcase_add_test(t, the_watchdog_puts_long_delays_back_to_base);
+    tcase_add_test(t, the_watchdog_lets_rest_what_is_at_rest);
     tcase_add_test(t, recovery_by_force_tries_at_once_and_starts_over);
     tcase_add_test(t, force_makes_an_open_breaker_ready_for_a_trial);
     tcase_add_test(t, what_force_tears_down_is_no_failure_of_the_trial);
