@@ -13,6 +13,7 @@ import { checkCurl } from './checks/curl.mjs';
 import { checkEverything } from './checks/everything.mjs';
 import { checkFilesystem, checkMemory } from './checks/files.mjs';
 import { checkFixture } from './checks/fixture.mjs';
+import { checkReborn } from './checks/reborn.mjs';
 import { checkRestart, victims } from './checks/restart.mjs';
 import { Place } from './checks/session.mjs';
 import { checkSharing } from './checks/sharing.mjs';
@@ -49,6 +50,7 @@ async function suite(report, world) {
     await checkCrossed(report, world);
     await checkSharing(report, world);
     if (world.proxied) await checkRestart(report, world);
+    if (world.proxied) await checkReborn(report, world);
     await checkTranscripts(report, world, options);
     await checkCurl(report, world);
     await checkConformance(report, world);

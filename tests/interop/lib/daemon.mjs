@@ -24,7 +24,7 @@ export class DaemonWorld {
     async start() {
         const config = path.join(this.dir, 'mcpool.json');
         const content = {
-            listen: ['127.0.0.1:0'],
+            listen: [this.origin ? new URL(this.origin).host : '127.0.0.1:0'],
             runtime_dir: this.dir,
             state_dir: this.dir,
             mcpServers: this.servers,
@@ -51,6 +51,14 @@ export class DaemonWorld {
         );
         early.catch(() => {});
         this.origin = (await Promise.race([up, early]))[1];
+    }
+
+    /** Ends the daemon by `signal` and starts it again, with the same state and at the same port. */
+    async restart(signal) {
+        this.#child.kill(signal);
+        await within(STOP_MS, this.#exit, 'mcpoold does not end');
+        this.log = '';
+        await this.start();
     }
 
     get pid() {
