@@ -60,9 +60,10 @@ struct server_counts {
 void server_count(const struct server *s, struct server_counts *ret);
 
 /* Recovery by force (resilience.md section 1): every waiting slot's back-off to base and its count
- * to 0, the breaker ready for a trial, what is closing, suspect or hangs torn down, an attempt at
- * once (RECOVERY_AT_ONCE per pool at a time). Connections that are well, and attempts that are
- * under way within their time, are left alone. */
+ * to 0, the breaker ready for a trial, what is closing, suspect or hangs torn down, and so is what
+ * has nothing in flight and has answered nothing since the breaker opened, an attempt at once
+ * (RECOVERY_AT_ONCE per pool at a time). Connections that are well, and attempts that are under way
+ * within their time, are left alone. */
 enum recover_by { RECOVER_BY_WATCHDOG, RECOVER_BY_OPERATOR };
 struct recover_result {
     unsigned reset;             /* slots whose back-off was put back */

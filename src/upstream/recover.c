@@ -236,6 +236,14 @@ static bool is_hung(const struct conn *c)
     return !timer_armed(&c->timer) || conn_env(c)->now > c->attempt_at + limit;
 }
 
+/* A connection that nobody would complain of, while every trial of its server fails: it has said
+ * nothing of use since the breaker opened. Calls that are in flight on it come to their own end. */
+static bool is_useless(const struct conn *c)
+{
+    usec_t unwell_since = c->pool->server->breaker.unwell_since;
+    return unwell_since && c->answered_at <= unwell_since && c->running == 0;
+}
+
 static void force_slot(struct conn *c, struct recover_result *ret)
 {
     switch (c->state) {
@@ -265,7 +273,7 @@ static void force_slot(struct conn *c, struct recover_result *ret)
         return;
     case CONN_READY:
         conn_listen(c);
-        if (conn_is_well(c)) {
+        if (conn_is_well(c) && !is_useless(c)) {
             ret->ready++;
             return;
         }

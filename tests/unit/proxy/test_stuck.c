@@ -321,6 +321,41 @@ START_TEST(a_half_open_breaker_is_not_pinned_by_a_suspect)
 }
 END_TEST
 
+/* It lives, and answers everything with garbage: no ping of the monitor is ever missed. */
+START_TEST(a_server_that_fails_every_trial_is_replaced_in_the_end)
+{
+    struct client c;
+    struct transport_ops ops = fake_ops;
+    ops.received = received;
+    begin("");
+    client_ready(&c);
+    struct fake *f = fake_at(0);
+    pass(31 * S);
+    answer(f); /* it did better once */
+    f->base.ops = &ops;
+    unsigned pings = fake_pings(f);
+    for (int i = 0; i < 5; i++)
+        conn_note_garbage(slot(0), server()->breaker.epoch);
+    for (int i = 0; i < 299; i++) {
+        char id[24];
+        pass(S);
+        ck_assert_uint_eq(slot(0)->epoch, 1);
+        ck_assert_int_ne(server()->breaker.state, BREAKER_CLOSED);
+        if (fake_pings(f) == pings)
+            continue;
+        pings = fake_pings(f);
+        heard_bytes += 100;
+        snprintf(id, sizeof(id), "%llu", (unsigned long long)slot(0)->next_id - 1);
+        f->ev->on_discarded(f->arg, slice_str(id), REASON_UPSTREAM_PROTOCOL);
+    }
+    pass(30 * S);
+    ck_assert_uint_eq(slot(0)->epoch, 2);
+    ck_assert_int_eq(server()->breaker.state, BREAKER_CLOSED);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/stuck");
@@ -335,6 +370,7 @@ int main(void)
     tcase_add_test(t, a_session_whose_own_server_is_down_hears_that_it_is);
     tcase_add_test(t, who_is_refused_for_want_of_room_is_not_told_to_wait_for_an_attempt);
     tcase_add_test(t, a_half_open_breaker_is_not_pinned_by_a_suspect);
+    tcase_add_test(t, a_server_that_fails_every_trial_is_replaced_in_the_end);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
