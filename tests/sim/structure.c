@@ -133,11 +133,14 @@ static void check_nobody_waits_in_vain(const struct pool *p)
     if (is_held_back(p->server))
         return;
     TAILQ_FOREACH (a, &p->turns, turn) {
-        if (a->home && (a->home->state == CONN_CONNECTING || a->home->state == CONN_HANDSHAKE))
-            continue; /* worth the wait */
+        /* A fresh home is worth the wait beside a connection with ghosts. */
+        bool fresh = a->home && !a->home->recovering &&
+                     (a->home->state == CONN_CONNECTING || a->home->state == CONN_HANDSHAKE);
         TAILQ_FOREACH (t, &a->waiting, link)
             for (unsigned i = 0; i < p->slot_count; i++)
-                CHECK(STRUCTURE, !has_room(p, &p->slots[i], a, t->interactive),
+                CHECK(STRUCTURE,
+                      !has_room(p, &p->slots[i], a, t->interactive) ||
+                          (fresh && p->slots[i].ghosts_until > sim.env.now),
                       "somebody waits though slot %u has room", p->slots[i].slot);
     }
 }
