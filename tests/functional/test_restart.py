@@ -248,6 +248,7 @@ class IdTest(RestartCase):
         self.assertEqual(self.status(good, body=b'{"jsonrpc":"2.0",'), 400)
         self.assertEqual(self.daemon.log.matching("session revived"), [])
         self.assertEqual(self.status(good, body=b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}'), 200)
+        self.daemon.log.wait("session revived")
         self.assertEqual(len(self.daemon.log.matching("session revived")), 1)
 
     def test_bad_requests_of_revived_sessions_get_what_live_ones_get(self):
