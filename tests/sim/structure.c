@@ -101,7 +101,8 @@ static void check_pool(struct pool *p)
 static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
                      bool interactive)
 {
-    if (c->state != CONN_READY || c->draining || c->suspect || conn_pending(c) ||
+    bool shuns = c->suspect && p->server->sc->options.sharing != CONFIG_SHARING_SESSION;
+    if (c->state != CONN_READY || c->draining || shuns || conn_pending(c) ||
         c->running >= p->server->sc->limits.max_in_flight_per_connection)
         return false;
     switch (p->server->sc->options.sharing) {
