@@ -217,7 +217,7 @@ check-unit: deps ## the unit tests; unit-<room> runs those of one room
 
 .PHONY: sim
 sim: ## the simulator; SEEDS=n so many seeds, SEED=n TRACE=1 one of them step by step
-	@$(SUBMAKE) $(SIM)
+	+@$(SUBMAKE) $(SIM)
 	@$(SIM) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(TRACE),--trace)
 
 .PHONY: check-functional
