@@ -6,6 +6,7 @@
  * answer counts as harmful. A first page replaces everything, list_changed forgets it. */
 #include "internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ static struct tool *find(const struct pool_state *st, struct slice name)
 
 static void drop(struct pool_state *st, struct tool *t)
 {
+    assert(st->tools); /* t is in there */
     HASH_DEL(st->tools, t);
     st->tools_bytes -= t->name_n;
     free(t);

@@ -338,7 +338,10 @@ static bool step_stale(struct breaker *b, usec_t now)
     struct breaker before = *b;
     enum outcome o = (enum outcome)roll(3);
     bool changed = breaker_on_outcome(b, m.p, o, b->epoch - 1 - (uint32_t)roll(5), now);
-    must(memcmp(b, &before, sizeof(before)) == 0);
+    must(b->state == before.state && b->epoch == before.epoch && b->failures == before.failures &&
+         b->before_reset == before.before_reset && b->trials_won == before.trials_won &&
+         b->trial == before.trial && b->relapsing == before.relapsing &&
+         b->closed_unproven == before.closed_unproven && b->since == before.since);
     seen.stale++;
     return changed;
 }
