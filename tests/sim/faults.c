@@ -263,6 +263,16 @@ static void answer_is_lost(enum fault_kind kind)
     turn();
 }
 
+/* Whether p, which had this number, is still there and speaks. */
+static bool still_talks(const struct proc *p, unsigned serial)
+{
+    struct proc *q;
+    LIST_FOREACH (q, &sim.procs, link)
+        if (q == p && q->serial == serial)
+            return proc_talks(q);
+    return false;
+}
+
 static void progress_goes_back(enum fault_kind kind)
 {
     static const unsigned values[] = {3, 5, 4, 5, 6, 1};
@@ -271,7 +281,8 @@ static void progress_goes_back(enum fault_kind kind)
         return;
     struck(kind);
     uint64_t id = p->jobs[upto(p->job_n)].id;
-    for (unsigned i = 0; i < ARRAY_LEN(values) && proc_talks(p); i++) {
+    unsigned serial = p->serial;
+    for (unsigned i = 0; i < ARRAY_LEN(values) && still_talks(p, serial); i++) {
         proc_says(p,
                   "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
                   "\"progressToken\":%llu,\"progress\":%u}}",
