@@ -26,9 +26,10 @@ static void write_resilience(char *out, size_t cap)
              "\"circuit_breaker_ramp\":%u,\"operation_timeout\":%u,\"call_timeout\":%u,"
              "\"queue_timeout\":%u,\"force_recovery_interval\":%u,\"stable_after\":%u,"
              "\"adaptive_backoff\":\"%s\",\"replay_budget\":%u",
-             upto(max + 1), max, base, cap_ms, upto(5000), 1 + upto(10), 1 + upto(10), 2 + upto(30),
+             upto(max + 1), max, base, cap_ms, upto(5000), 1 + upto(10), 1 + upto(60), 1 + upto(30),
              1 + upto(6), 1 + upto(60), 3 + upto(10), 1 + upto(3), upto(11), 1 + upto(30),
-             5 + upto(60), 1 + upto(20), 100 + upto(200), 1 + upto(10), adaptive[upto(3)], upto(4));
+             5 + upto(60), 1 + upto(20), 1 + upto(chance(50) ? 30 : 300), 1 + upto(10),
+             adaptive[upto(3)], upto(4));
 }
 
 static void write_server(char *out, size_t cap, unsigned i)
@@ -57,7 +58,7 @@ static void write_config(char *out, size_t cap)
         "\"session_idle_timeout\":%u,\"pending_notifications\":%u,\"drain_timeout\":%u,"
         "\"start_rate\":%u,\"start_burst\":%u},\"mcpServers\":{",
         2 + upto(20), 2 + upto(40), chance(50) ? 0 : 10 + upto(200), 1 + upto(5), upto(30),
-        5 + upto(20), 5 + upto(20));
+        1 + upto(20), 1 + upto(20));
     for (unsigned i = 0; i < sim.backend_n; i++) {
         write_server(out + n, cap - n, i);
         n += strlen(out + n);
