@@ -81,8 +81,8 @@ bool pool_is_used(const struct pool *p); /* whether it is to be kept alive at al
 unsigned pool_count(const struct pool *p, enum conn_state s);
 /* Failed slots: in wait, or attempting or closing after a failure. */
 unsigned pool_count_recovering(const struct pool *p);
-/* Opens connections for requests that found no place. */
-void pool_grow(struct pool *p);
+/* Opens connections for the requests in line and `more` that found no place. */
+void pool_grow(struct pool *p, unsigned more);
 void pool_set_home(struct affinity *a, struct conn *c);
 /* c has nothing to do; somebody may have to go. */
 void pool_note_idle(struct conn *c);

@@ -208,11 +208,11 @@ static unsigned demand(const struct pool *p)
     return n;
 }
 
-void pool_grow(struct pool *p)
+void pool_grow(struct pool *p, unsigned more)
 {
     struct balance_rules r = queue_rules(p);
     unsigned starting = count_starting(p), recovering = pool_count_recovering(p),
-             wanted = demand(p);
+             wanted = demand(p) + more;
     while (balance_should_grow(&r, wanted, starting, recovering)) {
         struct conn *c = idle_slot(p);
         if (!c)

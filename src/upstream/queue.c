@@ -221,7 +221,7 @@ static void line_join(struct pool *p, struct ticket *t)
     p->waiting_bytes += t->bytes;
     env_timer_set(pool_env(p), &t->patience, patience_end(p, t));
     pool_start(p);
-    pool_grow(p);
+    pool_grow(p, 0);
 }
 
 void ticket_init(struct ticket *t, struct affinity *a)
@@ -283,6 +283,8 @@ void pool_submit(struct ticket *t)
         refuse(t, REASON_BREAKER_OPEN);
         return;
     case ADMIT_OVERLOADED:
+        if (!only_place(t)) /* without a line nobody else would ever ask for a connection */
+            pool_grow(p, 1);
         refuse(t, REASON_OVERLOADED);
         return;
     case ADMIT_UNAVAILABLE:
@@ -369,7 +371,7 @@ void queue_pump(void *pool)
         }
         run(t, c);
     }
-    pool_grow(p);
+    pool_grow(p, 0);
 }
 
 /* A ticket in line whose patience ends before `at`; NULL when there is none. */

@@ -198,6 +198,29 @@ START_TEST(nobody_waits_for_a_new_home_once_the_old_one_is_free_of_ghosts)
 }
 END_TEST
 
+/* Nobody may wait, so nobody is ever seen to be waiting. */
+START_TEST(a_pool_without_a_line_grows_all_the_same)
+{
+    begin(",\"limits\":{\"max_in_flight_per_connection\":1,\"queue_length\":0},\"resilience\":{"
+          "\"min_connections\":0,\"max_connections\":2}");
+    client_open(&a, "anonymous", NULL);
+    ck_assert_has(client_read(&a), "\"reason\":\"overloaded\"");
+    client_close(&a);
+    client_ready(&a);
+    client_say(&a, CALL("1"));
+    client_say(&a, CALL("2"));
+    ck_assert_has(client_read(&a), "\"reason\":\"overloaded\"");
+    ck_assert_uint_eq(in_state(CONN_READY), 2);
+    client_say(&a, CALL("3"));
+    answer(fake_at(0));
+    answer(fake_at(1));
+    ck_assert_has(client_read(&a), "\"result\"");
+    ck_assert_has(client_read(&a), "\"result\"");
+    client_close(&a);
+    world_end();
+}
+END_TEST
+
 /* How many requests of method f has got since last looked. */
 static unsigned got(struct fake *f, const char *method, char *ret_names, size_t cap)
 {
@@ -306,6 +329,7 @@ int main(void)
     tcase_add_test(t, a_connection_that_came_too_late_to_be_used_goes_again);
     tcase_add_test(t, nobody_waits_for_a_home_that_was_lost_beside_one_with_room);
     tcase_add_test(t, nobody_waits_for_a_new_home_once_the_old_one_is_free_of_ghosts);
+    tcase_add_test(t, a_pool_without_a_line_grows_all_the_same);
     tcase_add_test(t, who_waits_for_a_home_that_fails_to_start_goes_elsewhere);
     tcase_add_test(t, moved_requests_keep_their_order_before_those_that_waited);
     tcase_add_test(t, a_call_runs_alone_as_soon_as_the_first_given_up_call_is_forgotten);
