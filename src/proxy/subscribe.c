@@ -242,6 +242,8 @@ static void subscribe(struct call *c, struct mux *m, struct slice uri, struct sl
     c->sub = sub;
     LIST_INSERT_HEAD(&sub->waiters, c, sub_link);
     call_arm_deadline(c);
+    if (sub->up.given_up) /* never answered: another one might be, as long as new clients come */
+        mux_abandon(m, &sub->up, NULL);
     if (sub->up.id == 0)
         request(sub, "resources/subscribe");
 }

@@ -287,6 +287,34 @@ START_TEST(a_subscribe_does_not_pass_an_unsubscribe_that_waits)
 }
 END_TEST
 
+/* The server lives, but forgot to answer: whoever comes later asks again. */
+START_TEST(one_that_was_never_answered_is_asked_for_again)
+{
+    begin(",\"resilience\":{\"operation_timeout\":10}");
+    struct fake *f = fake_at(0);
+    client_say(&a, REQUEST("1", "subscribe"));
+    const char *first = fake_read(f);
+    ck_assert_has(first, "resources/subscribe");
+    pass(8 * USEC_PER_SEC);
+    client_say(&b, REQUEST("2", "subscribe")); /* waits for the same answer */
+    ck_assert_ptr_null(fake_read(f));
+    pass(3 * USEC_PER_SEC);
+    ck_assert_has(client_read(&a), "\"reason\":\"timeout\"");
+    answer(f, f->got[f->got_n - 1]); /* the ping */
+    client_say(&a, REQUEST("3", "subscribe"));
+    const char *again = fake_read(f);
+    ck_assert_has(again, "resources/subscribe");
+    answer(f, again);
+    ck_assert_has(client_read(&b), "\"id\":2,\"result\"");
+    ck_assert_has(client_read(&a), "\"id\":3,\"result\"");
+    answer(f, first); /* late */
+    update(f);
+    ck_assert_has(client_read(&a), "resources/updated");
+    ck_assert_has(client_read(&b), "resources/updated");
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/subscriptions");
@@ -304,6 +332,7 @@ int main(void)
     tcase_add_test(t, one_that_the_restarted_server_refuses_can_be_made_again);
     tcase_add_test(t, a_late_unsubscribe_does_not_end_a_newer_subscription);
     tcase_add_test(t, a_subscribe_does_not_pass_an_unsubscribe_that_waits);
+    tcase_add_test(t, one_that_was_never_answered_is_asked_for_again);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
