@@ -60,6 +60,7 @@ def parse_options():
     a("--exit-while", metavar="FILE", help="exit with status 1 at start while FILE exists")
     a("--hang-handshake", action="store_true", help="read but never answer initialize")
     a("--die-at-initialize", action="store_true", help="exit when initialize arrives")
+    a("--die-when-ready", action="store_true", help="exit when initialized arrives")
     a("--no-read-stdin", action="store_true", help="never read")
     a("--print-first", metavar="TEXT", help="write this line before anything else")
     a("--early-list-changed", action="store_true", help="send list_changed before the handshake")
@@ -231,6 +232,8 @@ class Server:
             self.text(call, body)
 
     def take_notification(self, method, params):
+        if method == "notifications/initialized" and self.o.die_when_ready:
+            os._exit(8)
         if method == "notifications/cancelled":
             id = params.get("requestId")
             for ids in self.held.values():
