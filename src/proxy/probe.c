@@ -9,9 +9,13 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
     (void)u, (void)text, (void)m; /* proxy.c has told the connection */
 }
 
+/* The monitor asks again. A ping of a connection that drains was counted as missed. */
 static void on_lost(struct uplink *u, enum reason why, bool handed_over)
 {
-    (void)u, (void)why, (void)handed_over; /* the monitor asks again */
+    const struct conn *c = u->conn;
+    (void)why, (void)handed_over;
+    if (c->probe.pending && !c->draining)
+        metrics_inc(c->pool->server->metrics, METRIC_PROBES, METRIC_PROBE_LOST);
 }
 
 void probe_init_slot(struct mux *m)

@@ -112,6 +112,13 @@ class StoppedTest(HangCase):
         self.assertGreaterEqual(self.metric("mcpool_probes_total", outcome="missed"), 2)
         self.assertNotEqual(self.pid_that_serves(self.http("fake")), frozen)
 
+    def test_a_ping_whose_server_died_is_neither_answered_nor_missed(self):
+        self.begin("--unanswered", "ping", health_check_interval=0.1, operation_timeout=60)
+        self.daemon.wait_received("fake", "ping")
+        self.shoot()
+        self.when("fake", lambda s: s["metrics"]["successful_recoveries"] == 1, "recovery")
+        self.assertEqual([self.metric("mcpool_probes_total", outcome=o) for o in ("answered", "missed", "lost")], [0, 0, 1])
+
 
 class ForceTest(HangCase):
     def test_recover_replaces_a_connection_that_does_not_answer(self):
