@@ -289,7 +289,15 @@ struct config_params {
     void *getenv_arg;
     uid_t uid;            /* may own the file, besides root; chooses the default directories */
     const char *base_dir; /* config_parse only: what relative paths are relative to; NULL = "." */
+    /* Leaves `mcpServers` alone, for who needs to know where things are and not what they are: its
+     * variables may be set in the daemon's environment only. */
+    bool without_servers;
 };
+
+/* The file to read when none was named: $XDG_CONFIG_HOME/mcpool/mcpool.json (without the variable,
+ * $HOME/.config/mcpool/mcpool.json) if it is there, otherwise /etc/mcpool/mcpool.json. malloc'ed;
+ * NULL when neither is there. */
+char *config_default_path(const struct config_params *params);
 
 /* Reads and checks the file at path: a regular file (a symlink to one is fine) of at most
  * CONFIG_FILE_MAX, owned by root or params->uid, not writable for group or others (security.md C01,

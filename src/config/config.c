@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -235,6 +236,8 @@ static void read_top(struct config_reader *r, const struct jsonc_value *top)
     read_top_section(r, top, CONFIG_SECTION_RESILIENCE, &c->resilience);
     read_top_section(r, top, CONFIG_SECTION_DEFAULTS, &c->defaults);
     fill_in_paths(r);
+    if (r->without_servers)
+        return;
     const struct jsonc_member *servers = jsonc_member(top, "mcpServers");
     if (servers != NULL)
         servers_read(r, servers);
@@ -260,6 +263,7 @@ static int read_text(struct slice text, const char *path, const struct config_pa
                    .getenv_arg = params->getenv_arg},
         .uid = params->uid,
         .base_dir = base_dir,
+        .without_servers = params->without_servers,
     };
     r.cfg->refs = 1;
     r.cfg->arena = arena;
@@ -287,6 +291,25 @@ static void set_path(struct config_errors *errs, const char *path)
 static struct config_params complete(const struct config_params *params)
 {
     return params ? *params : (struct config_params){.uid = geteuid()};
+}
+
+char *config_default_path(const struct config_params *params)
+{
+    static const char system_wide[] = "/etc/mcpool/mcpool.json";
+    struct config_params p = complete(params);
+    const char *(*get)(void *, const char *) = p.getenv ? p.getenv : process_getenv;
+    const char *xdg = get(p.getenv_arg, "XDG_CONFIG_HOME"), *home = get(p.getenv_arg, "HOME");
+    char *path = NULL;
+    int n = -1;
+    if (xdg && *xdg)
+        n = asprintf(&path, "%s/mcpool/mcpool.json", xdg);
+    else if (home && *home)
+        n = asprintf(&path, "%s/.config/mcpool/mcpool.json", home);
+    if (n >= 0 && access(path, F_OK) == 0)
+        return path;
+    if (n >= 0)
+        free(path);
+    return access(system_wide, F_OK) == 0 ? xstrdup(system_wide) : NULL;
 }
 
 int config_parse(struct slice text, const struct config_params *params, struct config **ret,

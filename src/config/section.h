@@ -16,6 +16,7 @@ struct config_reader {
     struct expand expand;
     uid_t uid;
     const char *base_dir; /* absolute */
+    bool without_servers;
 };
 
 /* Room for "mcpServers.NAME.limits.KEY". */

@@ -107,21 +107,6 @@ static int parse_options(int argc, char **argv, struct options *o)
     return 0;
 }
 
-/* The file to read when none was named; "" when there is none. buf: where it may be composed. */
-static const char *default_config(char *buf, size_t cap)
-{
-    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    int n = -1;
-    if (xdg && *xdg)
-        n = snprintf(buf, cap, "%s/mcpool/mcpool.json", xdg);
-    else if (home && *home)
-        n = snprintf(buf, cap, "%s/.config/mcpool/mcpool.json", home);
-    if (n > 0 && (size_t)n < cap && access(buf, F_OK) == 0)
-        return buf;
-    static const char system_wide[] = "/etc/mcpool/mcpool.json";
-    return access(system_wide, F_OK) == 0 ? system_wide : "";
-}
-
 /* mkdir -p with private permissions. 0 or -errno. */
 static int make_path(const char *path)
 {
@@ -288,6 +273,28 @@ static int run(struct daemon *d)
     return r;
 }
 
+/* The daemon's life with that configuration; its exit status. */
+static int serve(const char *path, const struct options *o)
+{
+    log_open();
+    struct daemon d = {0};
+    struct config_errors errs;
+    config_errors_init(&errs);
+    int r = config_load(path, NULL, &d.config, &errs);
+    config_errors_write(&errs, stderr);
+    config_errors_done(&errs);
+    if (r < 0)
+        return EXIT_FAILURE;
+    log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
+    r = ensure_directory(d.config->runtime_dir);
+    if (r == 0)
+        r = ensure_directory(d.config->state_dir);
+    if (r == 0)
+        r = run(&d);
+    config_unref(d.config);
+    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -298,30 +305,14 @@ int main(int argc, char **argv)
         config_write_reference(stdout);
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    char composed[4096];
-    const char *path = o.config_path ? o.config_path : default_config(composed, sizeof(composed));
-    if (!*path) {
+    char *found = o.config_path ? NULL : config_default_path(NULL);
+    const char *path = o.config_path ? o.config_path : found;
+    if (!path) {
         fputs("mcpoold: no configuration file; name one with --config\n", stderr);
         return 2;
     }
-    if (o.check)
-        return config_check(path, NULL, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
-
-    log_open();
-    struct daemon d = {0};
-    struct config_errors errs;
-    config_errors_init(&errs);
-    int r = config_load(path, NULL, &d.config, &errs);
-    config_errors_write(&errs, stderr);
-    config_errors_done(&errs);
-    if (r < 0)
-        return EXIT_FAILURE;
-    log_set_level(o.log_level >= 0 ? (enum log_level)o.log_level : d.config->log_level);
-    r = ensure_directory(d.config->runtime_dir);
-    if (r == 0)
-        r = ensure_directory(d.config->state_dir);
-    if (r == 0)
-        r = run(&d);
-    config_unref(d.config);
-    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    int status = o.check ? (config_check(path, NULL, stdout) ? EXIT_SUCCESS : EXIT_FAILURE)
+                         : serve(path, &o);
+    free(found);
+    return status;
 }

@@ -5,6 +5,10 @@
 
 #include "base/util.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static void teardown(void)
 {
     test_environment = NULL;
@@ -268,6 +272,71 @@ START_TEST(references_keep_a_snapshot_alive)
 }
 END_TEST
 
+/* Somebody who looks for a socket has no use for servers, and not the daemon's variables. */
+START_TEST(servers_can_be_left_out)
+{
+    struct config_params params = {.getenv = test_getenv, .uid = 1000, .without_servers = true};
+    struct config *c = NULL;
+    struct config_errors errs;
+    config_errors_init(&errs);
+    ck_assert_int_eq(config_parse(SLICE("{\"runtime_dir\": \"/r\", \"mcpServers\": {\"x\": "
+                                        "{\"url\": \"${NOWHERE_SET}\"}}}"),
+                                  &params, &c, &errs),
+                     0);
+    ck_assert_uint_eq(errs.n, 0);
+    ck_assert_str_eq(c->admin_path, "/r/admin.sock");
+    ck_assert_uint_eq(c->servers_n, 0);
+    ck_assert_ptr_null(config_find_server(c, SLICE("x")));
+    config_unref(c);
+    c = NULL;
+    ck_assert_int_eq(config_parse(SLICE("{\"runtime_dirr\": \"/r\"}"), &params, &c, &errs),
+                     -EINVAL);
+    config_errors_done(&errs);
+}
+END_TEST
+
+static void expect_default_path(const char *const *environment, const char *path)
+{
+    struct config_params params = {.getenv = test_getenv,
+                                   .getenv_arg = (void *)(uintptr_t)environment};
+    char *got = config_default_path(&params);
+    if (path)
+        ck_assert_pstr_eq(got, path);
+    else if (got) /* this machine has one for the whole system */
+        ck_assert_str_eq(got, "/etc/mcpool/mcpool.json");
+    free(got);
+}
+
+START_TEST(the_users_own_file_comes_first)
+{
+    char dir[] = "/tmp/mcpool-config-XXXXXX", path[128], home[128];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/mcpool", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/mcpool/mcpool.json", dir);
+    const char *const xdg[] = {"XDG_CONFIG_HOME", dir, "HOME", "/no/such", NULL};
+    expect_default_path(xdg, NULL);
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+    expect_default_path(xdg, path);
+    expect_default_path((const char *const[]){"HOME", dir, NULL}, NULL);
+    expect_default_path((const char *const[]){"XDG_CONFIG_HOME", "/no", "HOME", dir, NULL}, NULL);
+    expect_default_path((const char *const[]){NULL}, NULL);
+
+    snprintf(home, sizeof(home), "%s/.config", dir);
+    ck_assert_int_eq(symlink(".", home), 0);
+    snprintf(path, sizeof(path), "%s/.config/mcpool/mcpool.json", dir);
+    expect_default_path((const char *const[]){"XDG_CONFIG_HOME", "", "HOME", dir, NULL}, path);
+    unlink(home);
+    snprintf(path, sizeof(path), "%s/mcpool/mcpool.json", dir);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/mcpool", dir);
+    rmdir(path);
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
 START_TEST(servers_are_found_by_exact_name)
 {
     struct reading r =
@@ -301,6 +370,8 @@ static void add(TCase *c)
     tcase_add_test(c, directories_in_the_file_win);
     tcase_add_test(c, socket_paths_must_fit);
     tcase_add_test(c, references_keep_a_snapshot_alive);
+    tcase_add_test(c, servers_can_be_left_out);
+    tcase_add_test(c, the_users_own_file_comes_first);
     tcase_add_test(c, servers_are_found_by_exact_name);
 }
 
