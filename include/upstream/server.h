@@ -33,6 +33,7 @@ struct server {
     usec_t forced_at;    /* last recovery by force; 0 = never */
     bool tried;          /* an attempt has come to an end */
     enum health health;  /* as it was last logged */
+    usec_t health_at;    /* since when it is that; 0 = the server was made so */
     struct timer sweep, monitor, breaker_timer;
     bool stopping;
     unsigned live;    /* transports not yet closed */

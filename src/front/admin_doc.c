@@ -97,6 +97,7 @@ static void write_recovered(struct admin_json *j, const struct route *r,
     admin_json_u64(j, "started", result->started);
     admin_json_u64(j, "ready", result->ready);
     admin_json_str(j, "circuit_breaker_before", breaker_state_name(result->breaker));
+    admin_json_str(j, "circuit_breaker", breaker_state_name(r->server->breaker.state));
     admin_json_end(j, '}');
 }
 

@@ -258,14 +258,25 @@ static void write_pools(struct admin_json *j, const struct admin_view *view, con
     admin_json_end(j, ']');
 }
 
+/* Time alone can change the health; that is noted at the monitor's next tick, and new until then.
+ */
+static usec_t health_since(const struct admin_view *view, const struct server *s, enum health now)
+{
+    if (now != s->health)
+        return view->env->now;
+    return s->health_at ? s->health_at : view->started_at;
+}
+
 void admin_status_server(struct admin_json *j, const struct admin_view *view,
                          const struct server *s)
 {
     struct server_counts counts;
+    enum health health = server_health(s);
     server_count(s, &counts);
     admin_json_begin(j, NULL, '{');
     admin_json_str(j, "name", s->sc->name);
-    admin_json_str(j, "health_status", health_name(server_health(s)));
+    admin_json_str(j, "health_status", health_name(health));
+    admin_status_time(j, view, "health_since", health_since(view, s, health));
     write_config(j, s->sc);
     admin_json_begin(j, "pool_status", '{');
     admin_json_u64(j, "available", counts.available);

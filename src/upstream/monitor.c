@@ -58,6 +58,7 @@ void monitor_note(struct server *s, const char *why)
               LOG_CTX(.server = s->sc->name), "health %s -> %s (%s)", health_name(s->health),
               health_name(now), why);
     s->health = now;
+    s->health_at = s->env->now;
 }
 
 /* ---- silent connections ---- */

@@ -397,6 +397,33 @@ START_TEST(readiness_waits_for_attempts_not_for_success)
 }
 END_TEST
 
+/* The world began at 03:04:05.678. A server that was never healthy has been what it is since then;
+ * what time alone has changed is new until the monitor notes it. */
+START_TEST(since_when_a_server_is_what_it_is)
+{
+    world_new(NULL, NULL);
+    cJSON *t = status();
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_status", NULL)), "unknown");
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_since", NULL)), "2026-01-02T03:04:05.678Z");
+    cJSON_Delete(t);
+    w.refuse = true;
+    pass(2 * USEC_PER_SEC);
+    proxy_start(w.proxy);
+    turn();
+    pass(USEC_PER_SEC / 2);
+    t = status();
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_status", NULL)), "unhealthy");
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_since", NULL)), "2026-01-02T03:04:07.678Z");
+    cJSON_Delete(t);
+    server_at(0)->health = HEALTH_HEALTHY; /* as if noted so */
+    t = status();
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_status", NULL)), "unhealthy");
+    ck_assert_str_eq(text(at(t, "servers", "0", "health_since", NULL)), "2026-01-02T03:04:08.178Z");
+    cJSON_Delete(t);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_server_that_nobody_keeps_is_not_waited_for)
 {
     world_new(",\"resilience\":{\"min_connections\":0}", NULL);
@@ -418,6 +445,7 @@ START_TEST(results_of_a_recovery)
     results[0] = (struct recover_result){.ready = 4, .breaker = BREAKER_CLOSED};
     results[1] = (struct recover_result){
         .reset = 3, .torn_down = 2, .started = 1, .breaker = BREAKER_HALF_OPEN};
+    server_at(1)->breaker.state = BREAKER_OPEN;
     view = test_view();
     cJSON *t = read_doc(admin_doc_new(ADMIN_DOC_RECOVERED, &view, NULL, results), NULL);
     const cJSON *x = at(t, "servers", "0", NULL);
@@ -431,6 +459,7 @@ START_TEST(results_of_a_recovery)
     ck_assert_double_eq(number(at(x, "started", NULL)), 1);
     ck_assert_double_eq(number(at(x, "ready", NULL)), 0);
     ck_assert_str_eq(text(at(x, "circuit_breaker_before", NULL)), "half_open");
+    ck_assert_str_eq(text(at(x, "circuit_breaker", NULL)), "open");
     cJSON_Delete(t);
     world_end();
 }
@@ -452,6 +481,7 @@ int main(void)
     tcase_add_test(tc, one_server_of_several);
     tcase_add_test(tc, no_server_at_all);
     tcase_add_test(tc, readiness_waits_for_attempts_not_for_success);
+    tcase_add_test(tc, since_when_a_server_is_what_it_is);
     tcase_add_test(tc, a_server_that_nobody_keeps_is_not_waited_for);
     tcase_add_test(tc, results_of_a_recovery);
     Suite *s = suite_create("admin_status");
