@@ -59,7 +59,10 @@ upto      = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(call 
 libs_upto = $(call rev,$(call upto,$(1),$(ROOMS)))
 
 ALL_LIBS := $(foreach r,$(call rev,$(ROOMS)),$(call room_lib,$(r)))
-PROGRAMS := $(O)/mcpoold $(O)/mcpool-demo
+PROGRAMS := $(O)/mcpoold $(O)/mcpoolctl $(O)/mcpool-demo
+
+# The control program stands beside that table and uses these rooms of it; a test of its modules links it like a room.
+CTL_ROOMS := ctl config wire base
 
 ##@ Use
 
@@ -119,10 +122,14 @@ $(call room_lib,$(1)): $(call room_obj,$(1)) $(wildcard src/$(1))
 	@rm -f $$@
 	$$(call say,AR,$$@) ar rcs $$@ $$(filter %.o,$$^)
 endef
-$(foreach r,$(ROOMS),$(eval $(call ROOM_RULE,$(r))))
+$(foreach r,$(ROOMS) ctl,$(eval $(call ROOM_RULE,$(r))))
 
 $(O)/mcpoold: $(call room_obj,daemon) $(ALL_LIBS)
 	@$(if $(call room_src,daemon),,echo "make: src/daemon holds no source yet, there is no mcpoold to link" >&2; exit 1)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+# Its main is in the archive too, where a test that has a main of its own leaves it.
+$(O)/mcpoolctl: $(foreach r,$(CTL_ROOMS),$(call room_lib,$(r)))
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 $(O)/mcpool-demo: $(call room_obj,demo) $(call room_lib,wire) $(call room_lib,base)
@@ -134,7 +141,7 @@ UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(patsubst tests/%.c,$(O)/tests/%,$(UNIT_SRC))
 
 define UNIT_RULE
-$(O)/tests/unit/$(1)/%: $(O)/obj/tests/unit/$(1)/%.o $(foreach r,$(call libs_upto,$(1)),$(call room_lib,$(r)))
+$(O)/tests/unit/$(1)/%: $(O)/obj/tests/unit/$(1)/%.o $(foreach r,$(2),$(call room_lib,$(r)))
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@) $$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS) $$(CHECK_LIBS)
 
@@ -142,7 +149,8 @@ $(O)/tests/unit/$(1)/%: $(O)/obj/tests/unit/$(1)/%.o $(foreach r,$(call libs_upt
 unit-$(1): $(filter $(O)/tests/unit/$(1)/%,$(UNIT_BIN))
 	@set -e; for t in $$^; do $$$$t; done
 endef
-$(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r))))
+$(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r),$(call libs_upto,$(r)))))
+$(eval $(call UNIT_RULE,ctl,$(CTL_ROOMS)))
 .SECONDARY:
 
 .PHONY: unit

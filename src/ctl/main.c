@@ -1,0 +1,207 @@
+/* mcpoolctl: options and commands. The only place that exits. */
+#include "base/util.h"
+#include "base/version.h"
+#include "ctl/ctl.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Options that only some commands take; the order of option_names. */
+enum { TAKES_JSON = 1 << 0, TAKES_WATCH = 1 << 1, TAKES_NAMES = 1 << 2, TAKES_ALL = 1 << 3 };
+static const char *const option_names[] = {"--json", "--watch", "--names", "--all"};
+
+struct command {
+    const char *name;
+    enum ctl_exit (*run)(const struct ctl_options *o);
+    unsigned takes; /* options */
+    bool takes_name;
+    const char *help;
+};
+
+#define COMMON_HELP                                                                                \
+    "  -s, --socket PATH   the admin socket\n"                                                     \
+    "  -c, --config FILE   find the socket by this configuration\n"                                \
+    "  -h, --help          print help and exit\n"
+
+static const struct command commands[] = {
+    {"status", ctl_status, TAKES_JSON | TAKES_WATCH | TAKES_NAMES, true,
+     "Usage: mcpoolctl status [NAME] [OPTION]...\n"
+     "Shows every server in a line, or all about one.\n\n"
+     "      --json          print what mcpoold says, unchanged\n"
+     "      --watch[=N]     show it again every N seconds (2), until interrupted\n"
+     "      --names         print the names of the servers and nothing else\n" COMMON_HELP
+     "\nExit status: 0 all is well, 1 error, 2 wrong usage, 3 a server is not healthy. One that "
+     "has\n"
+     "no connection because nothing wants one (min_connections 0) is well.\n"},
+    {"recover", ctl_recover, TAKES_JSON | TAKES_ALL, true,
+     "Usage: mcpoolctl recover NAME|--all [OPTION]...\n"
+     "Has mcpoold try now what is broken: back-offs begin anew, an open breaker gets its trial, "
+     "what\n"
+     "hangs is replaced. Connections that are well are left alone.\n\n"
+     "      --all           all servers\n"
+     "      --json          print what mcpoold says, unchanged\n" COMMON_HELP
+     "\nExit status: 0 done, whatever comes of the attempts; 1 error; 2 wrong usage.\n"},
+    {"metrics", ctl_metrics, 0, false,
+     "Usage: mcpoolctl metrics [OPTION]...\n"
+     "Prints the metrics of mcpoold in the OpenMetrics format.\n\n" COMMON_HELP
+     "\nExit status: 0 done, 1 error, 2 wrong usage.\n"},
+};
+
+static const char global_help[] =
+    "Usage: mcpoolctl [OPTION]... COMMAND\n"
+    "Looks into a running mcpoold, and has it recover servers.\n\n"
+    "  status [NAME]       every server in a line, or all about one\n"
+    "  recover NAME|--all  try now what is broken\n"
+    "  metrics             the metrics, in the OpenMetrics format\n\n" COMMON_HELP
+    "  -V, --version       print the version and exit\n\n"
+    "'mcpoolctl COMMAND --help' tells more about a command.\n\n"
+    "Without --socket and --config the socket is found as mcpoold finds it: by\n"
+    "  $XDG_CONFIG_HOME/mcpool/mcpool.json (or ~/.config/mcpool/mcpool.json) or\n"
+    "  /etc/mcpool/mcpool.json\n"
+    "and the directories of this user, then those of the system service.\n";
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* Seconds, with a fraction perhaps. */
+static bool parse_interval(const char *s, usec_t *ret)
+{
+    char *end;
+    double v = strtod(s, &end);
+    if (end == s || *end != '\0' || !(v >= 0.1 && v <= 86400))
+        return false;
+    *ret = (usec_t)(v * (double)USEC_PER_SEC);
+    return true;
+}
+
+struct parsed {
+    struct ctl_options o;
+    unsigned given; /* TAKES_… */
+    bool help;
+};
+
+/* -1 = go on; otherwise the exit status. */
+static int parse_options(int argc, char **argv, struct parsed *p)
+{
+    static const struct option longs[] = {
+        {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},
+        {"watch", optional_argument, NULL, 'w'},
+        {"names", no_argument, NULL, 'n'},
+        {"all", no_argument, NULL, 'a'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int opt;
+    *p = (struct parsed){.o.interval = 2 * USEC_PER_SEC};
+    while ((opt = getopt_long(argc, argv, "s:c:Vh", longs, NULL)) != -1) {
+        switch (opt) {
+        case 's':
+            p->o.socket = optarg;
+            break;
+        case 'c':
+            p->o.config = optarg;
+            break;
+        case 'j':
+            p->o.json = true;
+            p->given |= TAKES_JSON;
+            break;
+        case 'w':
+            if (optarg && !parse_interval(optarg, &p->o.interval)) {
+                fputs("mcpoolctl: --watch takes a number of seconds, 0.1 to 86400\n", stderr);
+                return CTL_USAGE;
+            }
+            p->o.watch = true;
+            p->given |= TAKES_WATCH;
+            break;
+        case 'n':
+            p->o.names = true;
+            p->given |= TAKES_NAMES;
+            break;
+        case 'a':
+            p->o.all = true;
+            p->given |= TAKES_ALL;
+            break;
+        case 'V':
+            puts("mcpoolctl " MCPOOL_VERSION);
+            return fflush(stdout) == 0 ? CTL_OK : CTL_FAILED;
+        case 'h':
+            p->help = true;
+            break;
+        default:
+            fputs("Try 'mcpoolctl --help'.\n", stderr);
+            return CTL_USAGE;
+        }
+    }
+    return -1;
+}
+
+/* What is wrong with the options and operands for this command; NULL when nothing is. */
+static const char *judge(const struct command *c, const struct parsed *p, int operands, char *buf,
+                         size_t cap)
+{
+    for (size_t i = 0; i < ARRAY_LEN(option_names); i++) {
+        if (p->given & ~c->takes & (1U << i)) {
+            snprintf(buf, cap, "%s does not take %s", c->name, option_names[i]);
+            return buf;
+        }
+    }
+    if (operands > c->takes_name)
+        return c->takes_name ? "one server at a time, please" : "this command takes no name";
+    if (c->takes & TAKES_ALL && (operands > 0) == p->o.all)
+        return "recover takes the NAME of a server, or --all";
+    if (p->o.names && (operands || p->o.json || p->o.watch))
+        return "--names goes with no NAME and no other option of status";
+    return NULL;
+}
+
+static int print_help(const char *text)
+{
+    fputs(text, stdout);
+    return fflush(stdout) == 0 ? CTL_OK : CTL_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    char buf[128];
+    setlocale(LC_CTYPE, "");
+    int done = parse_options(argc, argv, &p);
+    if (done >= 0)
+        return done;
+    if (optind == argc) {
+        if (p.help)
+            return print_help(global_help);
+        fputs("mcpoolctl: no command given\n", stderr);
+        fputs("Try 'mcpoolctl --help'.\n", stderr);
+        return CTL_USAGE;
+    }
+    const struct command *c = find_command(argv[optind]);
+    if (!c) {
+        struct buf why = BUF_INIT;
+        buf_appendf(&why, "there is no command \"%s\"", argv[optind]);
+        ctl_complain(buf_peek(&why));
+        buf_done(&why);
+        fputs("Try 'mcpoolctl --help'.\n", stderr);
+        return CTL_USAGE;
+    }
+    if (p.help)
+        return print_help(c->help);
+    const char *wrong = judge(c, &p, argc - optind - 1, buf, sizeof(buf));
+    if (wrong) {
+        fprintf(stderr, "mcpoolctl: %s\nTry 'mcpoolctl %s --help'.\n", wrong, c->name);
+        return CTL_USAGE;
+    }
+    p.o.name = argv[optind + 1]; /* NULL at the end */
+    return (int)c->run(&p.o);
+}

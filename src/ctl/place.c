@@ -1,0 +1,99 @@
+/* The daemon's own reader finds the socket, in two surroundings: this user's, as for a daemon that
+ * was started by hand, and those that systemd gives to a service, whose RUNTIME_DIRECTORY this
+ * process does not have. The two differ only where the file leaves the place open.
+ *
+ * A file that nobody named and that cannot be read (it may belong to the service's user, or be
+ * under work in an editor) is no reason not to try the default places. */
+#include "ctl/place.h"
+
+#include "base/util.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *as_user(void *arg, const char *name)
+{
+    (void)arg;
+    return getenv(name);
+}
+
+static const char *as_service(void *arg, const char *name)
+{
+    (void)arg;
+    return strcmp(name, "RUNTIME_DIRECTORY") == 0 ? "/run/mcpool" : getenv(name);
+}
+
+static void add_path(struct place *p, const char *path)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->paths[i], path) == 0)
+            return;
+    if (p->n < PLACE_PATHS_MAX)
+        p->paths[p->n++] = xstrdup(path);
+}
+
+/* Reads the file, or without one the defaults. false: it is faulty, as errs says. */
+static bool add_configured(struct place *p, const char *file,
+                           const char *(*getenv_as)(void *, const char *),
+                           struct config_errors *errs)
+{
+    struct config_params params = {.getenv = getenv_as, .uid = geteuid(), .without_servers = true};
+    struct config *c = NULL;
+    int r =
+        file ? config_load(file, &params, &c, errs) : config_parse(SLICE("{}"), &params, &c, errs);
+    if (r < 0)
+        return false;
+    add_path(p, c->admin_path);
+    config_unref(c);
+    return true;
+}
+
+static bool add_both(struct place *p, const char *file, char **ret_error)
+{
+    struct config_errors errs;
+    size_t n = 0;
+    config_errors_init(&errs);
+    bool ok = add_configured(p, file, as_user, &errs) && add_configured(p, file, as_service, &errs);
+    FILE *f = ok ? NULL : open_memstream(ret_error, &n);
+    if (f) {
+        config_errors_write(&errs, f);
+        fclose(f);
+    }
+    config_errors_done(&errs);
+    return ok;
+}
+
+bool place_find(struct place *p, const char *socket, const char *config)
+{
+    char *error = NULL, *found = NULL;
+    *p = (struct place){0};
+    if (socket) {
+        add_path(p, socket);
+        return true;
+    }
+    if (config) {
+        if (add_both(p, config, &error))
+            return true;
+        fputs(error ? error : "mcpoolctl: the configuration cannot be read\n", stderr);
+        free(error);
+        return false;
+    }
+    found = config_default_path(NULL);
+    if (!found || !add_both(p, found, &p->warning))
+        add_both(p, NULL, &error);
+    free(error);
+    free(found);
+    return true;
+}
+
+void place_done(struct place *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        free(p->paths[i]);
+    free(p->warning);
+    *p = (struct place){0};
+}

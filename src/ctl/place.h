@@ -1,0 +1,21 @@
+/* Where the admin socket is. */
+#ifndef CTL_PLACE_H
+#define CTL_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define PLACE_PATHS_MAX 2
+
+struct place {
+    char *paths[PLACE_PATHS_MAX]; /* to be tried in this order */
+    size_t n;
+    char *warning; /* what was wrong with the configuration that nobody named; NULL = nothing */
+};
+
+/* From --socket, else from the file of --config, else from the file that mcpoold would read, else
+ * from the defaults. false: a file that was named cannot be read, and that was said on stderr. */
+bool place_find(struct place *p, const char *socket, const char *config);
+void place_done(struct place *p);
+
+#endif
