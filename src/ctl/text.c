@@ -9,10 +9,6 @@
 #include <time.h>
 #include <wchar.h>
 
-#define MINUTE (60 * USEC_PER_SEC)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
-
 /* Characters that are printed and yet not seen, or that move others: formatting, bidirectional
  * controls, tags, variation selectors. */
 static bool is_deceptive(uint32_t cp)
@@ -105,19 +101,20 @@ void text_cut(struct buf *out, struct slice s, size_t columns, bool utf8)
 
 const char *text_span(usec_t span, char out[static TEXT_SPAN_MAX])
 {
-    uint64_t tenths = (span + USEC_PER_SEC / 20) / (USEC_PER_SEC / 10);
-    uint64_t seconds = (span + USEC_PER_SEC / 2) / USEC_PER_SEC;
-    if (tenths < 100)
-        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 ".%" PRIu64 " s", tenths / 10, tenths % 10);
-    else if (seconds < 120)
+    uint64_t seconds = span / USEC_PER_SEC + (span % USEC_PER_SEC >= USEC_PER_SEC / 2);
+    uint64_t minutes = seconds / 60, hours = minutes / 60;
+    if (span < 9950 * USEC_PER_MSEC) {
+        unsigned tenths = (unsigned)((span + 50 * USEC_PER_MSEC) / (100 * USEC_PER_MSEC));
+        snprintf(out, TEXT_SPAN_MAX, "%u.%u s", tenths / 10, tenths % 10);
+    } else if (seconds < 120) {
         snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " s", seconds);
-    else if (span < HOUR)
-        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " min", span / MINUTE);
-    else if (span < DAY)
-        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " h %" PRIu64 " min", span / HOUR,
-                 span % HOUR / MINUTE);
-    else
-        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " d %" PRIu64 " h", span / DAY, span % DAY / HOUR);
+    } else if (hours == 0) {
+        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " min", minutes);
+    } else if (hours < 24) {
+        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " h %" PRIu64 " min", hours, minutes % 60);
+    } else {
+        snprintf(out, TEXT_SPAN_MAX, "%" PRIu64 " d %" PRIu64 " h", hours / 24, hours % 24);
+    }
     return out;
 }
 
