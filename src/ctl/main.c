@@ -156,7 +156,7 @@ static const char *judge(const struct command *c, const struct parsed *p, int op
             return buf;
         }
     }
-    if (operands > c->takes_name)
+    if (operands > (c->takes_name ? 1 : 0))
         return c->takes_name ? "one server at a time, please" : "this command takes no name";
     if (c->takes & TAKES_ALL && (operands > 0) == p->o.all)
         return "recover takes the NAME of a server, or --all";

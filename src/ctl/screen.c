@@ -15,8 +15,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define ENTER "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J"
-#define LEAVE "\x1b[?25h\x1b[?1049l"
+/* The alternate screen, no cursor, and lines that end at the edge instead of going on below. */
+#define ENTER "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J"
+#define LEAVE "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 static volatile sig_atomic_t on_page;
 
@@ -132,7 +133,7 @@ bool screen_draw(struct slice text)
         buf_append(&b, text.p, n);
         buf_append_str(&b, "\x1b[K");
         if (rest > 0)
-            buf_append_str(&b, "\r\n");
+            buf_append_str(&b, "\n");
         text = slice_of(text.p + text.n - rest, rest);
     }
     buf_append_str(&b, "\x1b[J");

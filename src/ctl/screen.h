@@ -20,7 +20,7 @@ bool screen_is_page(void);
 void screen_begin(void);
 void screen_end(void);
 
-/* Shows the text instead of what was shown, cut to the terminal's height. */
+/* Shows the text instead of what was shown, cut to the terminal's width and height. */
 bool screen_draw(struct slice text);
 
 /* Waits that long, or until the terminal has another size. */

@@ -58,13 +58,13 @@ static const struct {
     size_t width, columns;
     const char *utf8, *ascii;
 } cuts[] = {
-    {"hello", 5, 5, "hello", "hello"},
-    {"hello", 5, 99, "hello", "hello"},
-    {"hello", 5, 4, "hel…", "h..."},
-    {"hello", 5, 3, "he…", "..."},
-    {"hello", 5, 2, "h…", "he"},
-    {"hello", 5, 1, "…", "h"},
-    {"hello", 5, 0, "", ""},
+    {"abcde", 5, 5, "abcde", "abcde"},
+    {"abcde", 5, 99, "abcde", "abcde"},
+    {"abcde", 5, 4, "abc…", "a..."},
+    {"abcde", 5, 3, "ab…", "..."},
+    {"abcde", 5, 2, "a…", "ab"},
+    {"abcde", 5, 1, "…", "a"},
+    {"abcde", 5, 0, "", ""},
     {"", 0, 0, "", ""},
     {"größe", 5, 4, "grö…", "g..."},
     /* Two columns each: one that would be halved goes. */

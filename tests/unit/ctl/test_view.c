@@ -135,7 +135,7 @@ START_TEST(all_about_a_server_that_is_broken)
         "connecting  3.7 s  1      0          0           now           older\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        ck_assert_msg(strstr(text, parts[i]) != NULL, "not there: %s\nin:\n%s", parts[i], text);
+        ck_assert_msg(strstr(text, parts[i]) != NULL, "%s is not in:\n%s", parts[i], text);
 }
 END_TEST
 
