@@ -241,9 +241,8 @@ static void server_calls(const cJSON *s, struct buf *out)
 {
     const cJSON *calls = doc_get(s, "calls");
     label(out, "Calls");
-    buf_appendf(out,
-                "%" PRIu64 " in flight, %" PRIu64 " waiting; ended: ", doc_count(calls, "running"),
-                doc_count(calls, "waiting"));
+    buf_appendf(out, "%" PRIu64 " in flight, %" PRIu64 " waiting\n%14sended: ",
+                doc_count(calls, "running"), doc_count(calls, "waiting"), "");
     put_count(out, doc_count(calls, "result"), "result");
     buf_append_str(out, ", ");
     put_count(out, doc_count(calls, "error"), "error");
