@@ -249,6 +249,21 @@ static void deliver(struct stdio *t, struct payload *text, const struct rpc_msg 
     blob_unref(b);
 }
 
+/* A line that wants to be an answer and is none: the call that it names would wait for its whole
+ * time in vain. Log lines and banners do not speak of jsonrpc; a request may bear any id. */
+static void blame(struct stdio *t, struct slice line)
+{
+    struct rpc_id_hunt hunt;
+    char id[256];
+    if (!memmem(line.p, line.n, "\"jsonrpc\"", 9) || memmem(line.p, line.n, "\"method\"", 8))
+        return;
+    rpc_id_hunt_init(&hunt);
+    rpc_id_hunt_feed(&hunt, line);
+    size_t n = rpc_id_hunt_get(&hunt, id, sizeof(id));
+    if (n)
+        t->ev->on_discarded(t->arg, slice_of(id, n), REASON_UPSTREAM_PROTOCOL);
+}
+
 static void small_line(struct stdio *t, struct slice line)
 {
     struct rpc_msg m;
@@ -259,6 +274,7 @@ static void small_line(struct stdio *t, struct slice line)
         return;
     }
     log_output(t, e == RPC_E_PARSE ? "stdout is not JSON" : "stdout is not JSON-RPC", line);
+    blame(t, line);
 }
 
 static void big_line_begin(struct stdio *t)

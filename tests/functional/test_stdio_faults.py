@@ -2,7 +2,7 @@
 import json
 import re
 
-from harness import SINGLE, DaemonCase, answer_line, demo, fake, is_sanitized, poll_until
+from harness import SINGLE, DaemonCase, RpcError, answer_line, demo, fake, is_sanitized, poll_until
 
 MIB = 1 << 20
 QUICK = {**SINGLE, "backoff_base": 0.05, "recovery_jitter_max": 0, "recovery_interval": 0.05,
@@ -59,10 +59,17 @@ class OutputTest(FaultCase):
 
     def test_S01_an_answer_that_is_no_json_fails_its_call(self):
         c = self.http("fake")
-        call = c.start_tool("emit", {"lines": ['{"jsonrpc":"2.0","id":$ID,"result":{"x":"\udcff"}}', answer_line()]})
-        m = call.response()
-        self.assertNotIn(b"\xff", m.raw)
+        for line in ('{"jsonrpc":"2.0","id":$ID,"result":{"x":"\udcff"}}', '{"jsonrpc":"2.0","id":$ID,"result":{"a":}}',
+                     '{"jsonrpc":"2.0","id":$ID,"resuWARNING: something else', '{"jsonrpc":"2.0","id":$ID}'):
+            call = c.start_tool("emit", {"lines": [line]})
+            m = call.response()
+            self.assertNotIn(b"\xff", m.raw)
+            self.assert_error(RpcError(m["error"]), -32603, "upstream_protocol", "maybe", "fake")
         self.assert_recovers(c)
+
+    def test_S01_noise_that_names_an_id_fails_no_call(self):
+        lines = ('{"level":30,"id":$ID,"msg":"started"}', '{"id":$ID,"pid":5', '{"jsonrpc":"2.0","id":$ID,"method":5}')
+        self.assertEqual(self.http("fake").tool("emit", {"lines": list(lines) + [answer_line("right")]}), "right")
 
     def test_S01_an_endless_line_replaces_the_process(self):
         self.start_with("x", max_response_bytes=8 * MIB)
