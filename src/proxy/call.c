@@ -202,9 +202,9 @@ static void deadline_passed(void *arg)
              "have been carried out",
              server_name(c), (double)(call_env(c)->now - c->started_at) / (double)USEC_PER_SEC);
     call_ref(c);
-    report_given_up(c);
     if (c->up.id && LIST_EMPTY(&c->followers))
         tell_server_cancelled(c, SLICE("\"timeout\""));
+    report_given_up(c);
     if (c->outcome == CALL_PENDING)
         call_fail(c, MCP_E_INTERNAL, REASON_TIMEOUT, "maybe", 0, text);
     call_unref(c);

@@ -131,6 +131,7 @@ static void doubt(struct conn *c)
         return;
     }
     c->suspect = true;
+    pool_on_conn_state(c);
     if (!c->probe.pending) {
         c->probe.pending = true;
         c->probe.sent_at = env->now;

@@ -153,14 +153,25 @@ static usec_t next_attempt(const struct ticket *t)
     return c->state == CONN_WAITING ? c->retry_at : USEC_NEVER;
 }
 
+static bool something_moves(const struct pool *p)
+{
+    return pool_ready_count(p) || pool_count(p, CONN_CONNECTING) || pool_count(p, CONN_HANDSHAKE) ||
+           pool_count(p, CONN_CLOSING);
+}
+
 /* What a refusal has to say of when to come back. */
 static usec_t advice(const struct ticket *t, enum reason why)
 {
     switch ((int)why) {
     case REASON_BREAKER_OPEN:
         return guard_opens_at(t->affinity->pool->server);
-    case REASON_UPSTREAM_UNAVAILABLE:
-        return next_attempt(t);
+    case REASON_UPSTREAM_UNAVAILABLE: {
+        usec_t at = next_attempt(t);
+        /* What is under way may be done in a moment. */
+        return at == USEC_NEVER && something_moves(t->affinity->pool)
+                   ? pool_env(t->affinity->pool)->now + USEC_PER_SEC
+                   : at;
+    }
     default: /* requests end at any time */
         return USEC_NEVER;
     }
@@ -186,12 +197,6 @@ static void patience_over(void *arg)
                                                : REASON_UPSTREAM_UNAVAILABLE;
     line_leave(t);
     refuse(t, why);
-}
-
-static bool something_moves(const struct pool *p)
-{
-    return pool_ready_count(p) || pool_count(p, CONN_CONNECTING) || pool_count(p, CONN_HANDSHAKE) ||
-           pool_count(p, CONN_CLOSING);
 }
 
 /* The point up to which a ticket that comes now would wait. */
