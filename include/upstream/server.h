@@ -75,6 +75,9 @@ struct recover_result {
 };
 void server_recover(struct server *s, enum recover_by by, struct recover_result *ret);
 
+/* The settings of its breaker. */
+struct breaker_params server_breaker_params(const struct server *s);
+
 /* The cap of the back-off that is in force, and the one that the measured recoveries suggest. */
 usec_t server_backoff_cap(const struct server *s, usec_t *ret_suggested);
 

@@ -92,18 +92,8 @@ static void write_resilience(struct admin_json *j, const struct server_config *s
 static void write_breaker(struct admin_json *j, const struct admin_view *view,
                           const struct server *s)
 {
-    const struct config_resilience *r = &s->sc->resilience;
     const struct breaker *b = &s->breaker;
-    const struct breaker_params params = {
-        .threshold = r->circuit_breaker_threshold,
-        .window = r->circuit_breaker_window,
-        .volume = r->circuit_breaker_volume,
-        .failure_rate = r->circuit_breaker_failure_rate,
-        .open_for = r->circuit_breaker_timeout,
-        .trial_timeout = r->circuit_breaker_trial_timeout,
-        .successes = r->circuit_breaker_successes,
-        .ramp = r->circuit_breaker_ramp,
-    };
+    const struct breaker_params params = server_breaker_params(s);
     usec_t now = view->env->now;
     usec_t ramp_end = b->state == BREAKER_CLOSED && b->closed_at ? b->closed_at + params.ramp : 0;
     admin_json_begin(j, "circuit_breaker", '{');

@@ -15,7 +15,7 @@
 /* How often a half-open breaker looks for something to try, and the ramp lets waiting ones on. */
 #define LOOK_AGAIN USEC_PER_SEC
 
-static struct breaker_params params_of(const struct server *s)
+struct breaker_params server_breaker_params(const struct server *s)
 {
     const struct config_resilience *r = &s->sc->resilience;
     return (struct breaker_params){
@@ -42,7 +42,7 @@ unsigned guard_limit(const struct server *s)
 {
     if (s->breaker.closed_at == 0)
         return UINT_MAX;
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     return breaker_ramp_limit(&s->breaker, &p, capacity(s), s->env->now);
 }
 
@@ -73,7 +73,7 @@ usec_t guard_opens_at(const struct server *s)
 {
     if (guard_admits(s))
         return USEC_NEVER;
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     usec_t at = breaker_next_at(&s->breaker, &p);
     struct server_counts n;
     server_count(s, &n);
@@ -87,7 +87,7 @@ usec_t guard_opens_at(const struct server *s)
 
 static void arm(struct server *s)
 {
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     usec_t at = breaker_next_at(&s->breaker, &p), now = s->env->now;
     bool looking = s->breaker.state == BREAKER_HALF_OPEN && !s->breaker.trial;
     if ((looking || guard_limit(s) != UINT_MAX) && at > now + LOOK_AGAIN)
@@ -109,7 +109,7 @@ static void wake_all(struct server *s)
 
 static bool begin_trial(struct server *s)
 {
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     return breaker_begin_trial(&s->breaker, &p, s->env->now);
 }
 
@@ -166,7 +166,7 @@ static void changed(struct server *s, enum breaker_state old, const char *why)
 static void outcome(struct server *s, enum outcome o, uint32_t epoch, const char *why)
 {
     enum breaker_state old = s->breaker.state;
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     if (epoch != s->breaker.epoch)
         metrics_inc(s->metrics, METRIC_BREAKER_STALE, 0);
     bool moved = breaker_on_outcome(&s->breaker, &p, o, epoch, s->env->now);
@@ -199,7 +199,7 @@ static void on_time(void *arg)
 {
     struct server *s = arg;
     enum breaker_state old = s->breaker.state;
-    struct breaker_params p = params_of(s);
+    struct breaker_params p = server_breaker_params(s);
     bool moved = breaker_tick(&s->breaker, &p, s->env->now);
     if (moved && old == BREAKER_OPEN) {
         changed(s, old, "time for a trial");

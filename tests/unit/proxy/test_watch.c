@@ -1,67 +1,7 @@
 /* What looks after connections: the sweep and its audit, the watchdog, recovery by force, the
  * pacing of starts, the monitor's pings, and what happens to a connection that has stopped
  * answering (resilience.md sections 1, 3 and 6). */
-#include "world.h"
-
-#include "upstream/pool.h"
-#include "upstream/server.h"
-
-#define S USEC_PER_SEC
-
-static struct server *server(void)
-{
-    return route_at(w.proxy, 0)->server;
-}
-
-static struct pool *pool(void)
-{
-    return server()->pools;
-}
-
-static struct conn *slot(unsigned i)
-{
-    return &pool()->slots[i];
-}
-
-static uint64_t count(enum metric id)
-{
-    return metrics_sum(server()->metrics, id);
-}
-
-static void begin(const char *more)
-{
-    char top[600];
-    snprintf(top, sizeof(top), ",\"resilience\":{\"recovery_jitter_max\":0%s}", more);
-    world_new(NULL, top);
-    proxy_start(w.proxy);
-    turn();
-}
-
-static void call(struct client *c, int id)
-{
-    char text[200];
-    snprintf(text, sizeof(text),
-             "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"x\","
-             "\"_meta\":{\"progressToken\":%d}}}",
-             id, id);
-    client_say(c, text);
-}
-
-static bool got(struct fake *f, const char *what)
-{
-    for (const char *m; (m = fake_read(f)) != NULL;)
-        if (strstr(m, what))
-            return true;
-    return false;
-}
-
-/* Answers the newest request of f. */
-static void answer(struct fake *f)
-{
-    fake_say(f, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
-             (unsigned long long)((struct conn *)f->arg)->next_id - 1);
-    turn();
-}
+#include "watching.h"
 
 /* ---- the sweep ---- */
 
