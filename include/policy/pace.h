@@ -21,4 +21,8 @@ struct pace {
  * million are a million. */
 usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now);
 
+/* A reservation will not be used: those to come are earlier by its place, so that owners who change
+ * their minds cannot put everybody else off. Never below what is there at `now`. */
+void pace_return(struct pace *p, const struct pace_params *params, usec_t now);
+
 #endif

@@ -5,14 +5,27 @@
 
 #include "span.h"
 
+/* Rounded up: rather a little slower than asked for than faster. */
+static usec_t interval_of(const struct pace_params *params)
+{
+    return (USEC_PER_SEC + params->rate - 1) / params->rate;
+}
+
 usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now)
 {
     if (params->rate == 0)
         return now;
-    /* Rounded up: rather a little slower than asked for than faster. */
-    usec_t interval = (USEC_PER_SEC + params->rate - 1) / params->rate;
+    usec_t interval = interval_of(params);
     usec_t early = params->burst > 1 ? interval * (params->burst - 1) : 0;
     usec_t due_at = usec_since(p->next_at, early);
     p->next_at = usec_add(p->next_at > now ? p->next_at : now, interval);
     return due_at > now ? due_at : now;
+}
+
+void pace_return(struct pace *p, const struct pace_params *params, usec_t now)
+{
+    if (params->rate == 0 || p->next_at <= now)
+        return;
+    usec_t ahead = p->next_at - now, interval = interval_of(params);
+    p->next_at -= interval < ahead ? interval : ahead;
 }

@@ -46,6 +46,8 @@ static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
         metrics_inc(m, METRIC_CONNECTIONS_CREATED, 0);
     if (c->state == CONN_READY)
         metrics_inc(m, METRIC_CONNECTIONS_DESTROYED, 0);
+    if (new == CONN_IDLE)
+        recover_return_start(c);
     if (new != CONN_WAITING)
         c->held = c->paced = false;
     if (new != CONN_READY)

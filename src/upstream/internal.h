@@ -109,6 +109,8 @@ void recover_enqueue(struct conn *c);
 /* Starts an attempt as soon as pacing and the room in the pool allow; the slot must be IDLE or
  * WAITING. */
 void recover_start(struct conn *c);
+/* c is not wanted any more: gives back the start that may be reserved for it. */
+void recover_return_start(struct conn *c);
 /* Its time has come. */
 void recover_due(struct conn *c);
 /* An attempt of p has ended: whoever was held back for it may start. */

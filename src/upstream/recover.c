@@ -83,18 +83,31 @@ static usec_t no_later(const struct conn *c, usec_t at)
     return at < latest ? at : latest;
 }
 
+static struct pace_params pace_of(const struct server *s)
+{
+    return (struct pace_params){.rate = s->config->limits.start_rate,
+                                .burst = s->config->limits.start_burst};
+}
+
 /* Reserves a start, once for each attempt. */
 static void reserve_start(struct conn *c)
 {
     struct server *s = c->pool->server;
-    struct pace_params p = {.rate = s->config->limits.start_rate,
-                            .burst = s->config->limits.start_burst};
+    struct pace_params p = pace_of(s);
     usec_t now = s->env->now;
     if (c->paced)
         return;
     c->start_at = s->pace ? pace_reserve(s->pace, &p, now) : now;
     if (c->start_at > now && s->process_metrics)
         metrics_inc(s->process_metrics, METRIC_STARTS_DELAYED, 0);
+}
+
+void recover_return_start(struct conn *c)
+{
+    struct server *s = c->pool->server;
+    struct pace_params p = pace_of(s);
+    if (c->paced && s->pace)
+        pace_return(s->pace, &p, s->env->now);
 }
 
 void recover_start(struct conn *c)

@@ -162,7 +162,23 @@ static usec_t longest(usec_t a, usec_t b)
     return a > b ? a : b;
 }
 
-/* Cap, jitter and two probes; when timers were taken away, the watchdog's interval and a sweep. */
+/* What the pacing of starts may add to that: the places that are taken, and one for each slot. */
+static usec_t longest_turn(void)
+{
+    usec_t ahead = 0;
+    unsigned slots = 0, rate = sim.config->limits.start_rate;
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        const struct server *s = b->route->server;
+        if (s->pace && s->pace->next_at > sim.env.now)
+            ahead = s->pace->next_at - sim.env.now;
+        for (const struct pool *p = s->pools; p; p = p->next)
+            slots += p->slot_count;
+    }
+    return rate ? ahead + slots * USEC_PER_SEC / rate : 0;
+}
+
+/* Cap, jitter and two probes, and the turns of paced starts; when timers were taken away, the
+ * watchdog's interval and a sweep. */
 usec_t ready_limit(void)
 {
     usec_t limit = 0;
@@ -172,7 +188,7 @@ usec_t ready_limit(void)
                                        : longest_wait(b->route->server->sc);
         limit = longest(limit, wait + 2 * r->circuit_breaker_trial_timeout);
     }
-    return limit;
+    return limit + longest_turn();
 }
 
 /* The same for somebody who asks: a breaker that is open while nothing is wanted ends by time. */

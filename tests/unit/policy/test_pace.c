@@ -114,10 +114,32 @@ START_TEST(the_end_of_time_and_a_clock_that_goes_back)
 }
 END_TEST
 
+START_TEST(what_is_given_back_puts_nobody_off)
+{
+    struct pace p = {0};
+    struct pace_params one = {.rate = 1, .burst = 1};
+    usec_t now = 1000 * S;
+    ck_assert_uint_eq(pace_reserve(&p, &one, now), now);
+    for (int i = 0; i < 1000; i++) { /* somebody who cannot make up his mind */
+        ck_assert_uint_eq(pace_reserve(&p, &one, now), now + S);
+        pace_return(&p, &one, now);
+    }
+    ck_assert_uint_eq(pace_reserve(&p, &one, now), now + S);
+    for (int i = 0; i < 10; i++) /* more than was taken: never a credit beyond now */
+        pace_return(&p, &one, now);
+    ck_assert_uint_eq(pace_reserve(&p, &one, now), now);
+    ck_assert_uint_eq(pace_reserve(&p, &one, now), now + S);
+    struct pace_params none = {.rate = 0, .burst = 1};
+    pace_return(&p, &none, now);
+    ck_assert_uint_eq(pace_reserve(&p, &one, now), now + 2 * S);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("policy/pace");
     TCase *t = tcase_create("pace");
+    tcase_add_test(t, what_is_given_back_puts_nobody_off);
     tcase_add_test(t, a_burst_at_once_then_one_each_interval);
     tcase_add_test(t, a_hundred_servers_failing_at_once_are_spread);
     tcase_add_test(t, quiet_time_gives_the_burst_back_one_by_one);
