@@ -164,22 +164,36 @@ void requests_all_ended(void)
 
 /* Where the pool has one connection only, all that was said came from there: whoever holds a list
  * of another version than its present process has, and was promised to hear of changes, has heard.
- */
-void lists_check(void)
+ * The first who has not; NULL. */
+static const struct player *misled(unsigned *ret_list)
 {
-    uint64_t dropped = metrics_sum(sim.proxy->metrics, METRIC_MESSAGES_DROPPED);
+    if (metrics_sum(sim.proxy->metrics, METRIC_MESSAGES_DROPPED))
+        return NULL;
     for (const struct player *p = sim.players; p < sim.players + sim.player_n; p++) {
         const struct conn *c = playing(p) ? p->session->affinity.home : NULL;
-        if (!c || c->pool->slot_count > 1 || c->state != CONN_READY || dropped)
+        if (!c || c->pool->slot_count > 1 || c->state != CONN_READY)
             continue;
         const struct proc *at = (const struct proc *)c->transport;
-        for (unsigned i = 0; i < CHANGE_COUNT; i++)
-            CHECK(LISTS,
-                  !p->promised[i] || p->told[i] || p->seen[i] == 0 ||
-                      p->seen[i] == at->list_version + 1,
-                  "client %u holds list %u of version %u, now it is %u", p->index, i, p->seen[i],
-                  at->list_version + 1);
+        for (*ret_list = 0; *ret_list < CHANGE_COUNT; ++*ret_list)
+            if (p->promised[*ret_list] && !p->told[*ret_list] && p->seen[*ret_list] != 0 &&
+                p->seen[*ret_list] != at->list_version + 1)
+                return p;
     }
+    return NULL;
+}
+
+bool lists_are_known(void)
+{
+    unsigned list;
+    return misled(&list) == NULL;
+}
+
+void lists_check(void)
+{
+    unsigned list = 0;
+    const struct player *p = misled(&list);
+    CHECK(LISTS, !p, "client %u holds list %u of version %u", p ? p->index : 0, list,
+          p ? p->seen[list] : 0);
 }
 
 /* The most verbose level that a client of this connection asked for; -1 = none did. */

@@ -247,6 +247,9 @@ static void heal(void)
     everybody_asks();
     obey(5 * USEC_PER_SEC);
     check_subscriptions();
+    /* A comparison whose question was lost takes the whole of operation_timeout. */
+    for (unsigned n = 0; n < 60 && !lists_are_known(); n++)
+        obey(USEC_PER_SEC);
     lists_check();
     levels_check();
 }

@@ -410,6 +410,7 @@ static inline unsigned req_nonce(const struct req *r)
 bool req_is_of(const struct player *p, unsigned nonce);
 void requests_check(void); /* after each step */
 /* Nobody holds lists that a restart has made old. */
+bool lists_are_known(void);
 void lists_check(void);
 /* Every process was told the most verbose level that its clients asked for. */
 void levels_check(void);
