@@ -13,13 +13,18 @@ struct pace_params {
 };
 
 struct pace {
-    usec_t next_at; /* theoretical time of the next start; no reservation made so far is later */
+    usec_t next_at;  /* theoretical time of the next reservation */
+    usec_t start_at; /* the same, of the starts that really were */
 };
 
-/* Reserves a start. Returns `now` or a later point; the owner starts then, without asking again.
- * One that is not used is lost. Starts never exceed the rate by more than the burst; rates above a
+/* Reserves a start. Returns `now` or a later point; the owner asks pace_start then. Rates above a
  * million are a million. */
 usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now);
+
+/* The owner of a reservation wants to start now. Returns `now`, and the start counts; or a later
+ * point to ask again at, which comes only where reservations were given back and others took their
+ * places. Whatever was reserved, starts never exceed the rate by more than the burst. */
+usec_t pace_start(struct pace *p, const struct pace_params *params, usec_t now);
 
 /* A reservation will not be used: those to come are earlier by its place, so that owners who change
  * their minds cannot put everybody else off. Never below what is there at `now`. */

@@ -11,15 +11,36 @@ static usec_t interval_of(const struct pace_params *params)
     return (USEC_PER_SEC + params->rate - 1) / params->rate;
 }
 
+/* When the next may be, by the theoretical time `next_at`. */
+static usec_t conforming_at(usec_t next_at, const struct pace_params *params, usec_t now)
+{
+    usec_t early = params->burst > 1 ? interval_of(params) * (params->burst - 1) : 0;
+    usec_t due_at = usec_since(next_at, early);
+    return due_at > now ? due_at : now;
+}
+
+static usec_t one_further(usec_t next_at, const struct pace_params *params, usec_t now)
+{
+    return usec_add(next_at > now ? next_at : now, interval_of(params));
+}
+
 usec_t pace_reserve(struct pace *p, const struct pace_params *params, usec_t now)
 {
     if (params->rate == 0)
         return now;
-    usec_t interval = interval_of(params);
-    usec_t early = params->burst > 1 ? interval * (params->burst - 1) : 0;
-    usec_t due_at = usec_since(p->next_at, early);
-    p->next_at = usec_add(p->next_at > now ? p->next_at : now, interval);
-    return due_at > now ? due_at : now;
+    usec_t at = conforming_at(p->next_at, params, now);
+    p->next_at = one_further(p->next_at, params, now);
+    return at;
+}
+
+usec_t pace_start(struct pace *p, const struct pace_params *params, usec_t now)
+{
+    if (params->rate == 0)
+        return now;
+    usec_t at = conforming_at(p->start_at, params, now);
+    if (at == now)
+        p->start_at = one_further(p->start_at, params, now);
+    return at;
 }
 
 void pace_return(struct pace *p, const struct pace_params *params, usec_t now)

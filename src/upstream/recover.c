@@ -22,8 +22,9 @@ static unsigned attempting(const struct pool *p)
  * shutdown ladder, and a process that takes its time to die. */
 #define CLOSE_SLACK (10 * USEC_PER_SEC)
 
-static struct recovery_rules rules_of(const struct server *s)
+static struct recovery_rules rules_of(const struct conn *c)
 {
+    const struct server *s = c->pool->server;
     const struct config_resilience *r = &s->sc->resilience;
     return (struct recovery_rules){
         .max_delay = r->max_backoff_delay > r->recovery_interval ? r->max_backoff_delay
@@ -32,8 +33,7 @@ static struct recovery_rules rules_of(const struct server *s)
         .force_after = r->force_recovery_interval,
         .attempt_limit = r->operation_timeout,
         .close_limit = 2 * s->sc->limits.shutdown_grace + CLOSE_SLACK,
-        .pace_limit =
-            s->pace && s->pace->next_at > s->env->now ? s->pace->next_at - s->env->now : 0,
+        .pace_limit = c->start_at > s->env->now ? c->start_at - s->env->now : 0,
     };
 }
 
@@ -78,7 +78,7 @@ void recover_enqueue(struct conn *c)
 /* `at`, or the latest point that the audit accepts: whoever waits for longer looks again then. */
 static usec_t no_later(const struct conn *c, usec_t at)
 {
-    struct recovery_rules rules = rules_of(c->pool->server);
+    struct recovery_rules rules = rules_of(c);
     usec_t latest = recovery_latest(&rules, conn_env(c)->now);
     return at < latest ? at : latest;
 }
@@ -112,8 +112,12 @@ void recover_return_start(struct conn *c)
 
 void recover_start(struct conn *c)
 {
+    struct server *s = c->pool->server;
+    struct pace_params p = pace_of(s);
     reserve_start(c);
-    if (c->start_at > conn_env(c)->now) {
+    if (s->pace && c->start_at <= s->env->now)
+        c->start_at = pace_start(s->pace, &p, s->env->now);
+    if (c->start_at > s->env->now) {
         conn_wait(c, no_later(c, c->start_at),
                   "many servers are being started, this one has to wait for its turn");
         c->paced = true;
@@ -199,7 +203,6 @@ static void repair(struct conn *c, enum recovery_fault fault)
 
 static void audit(struct pool *p)
 {
-    struct recovery_rules rules = rules_of(p->server);
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = &p->slots[i];
         guard_on_sweep(c);
@@ -207,6 +210,7 @@ static void audit(struct pool *p)
          */
         if (timer_armed(&c->timer) && c->timer.due_at <= pool_env(p)->now)
             continue;
+        struct recovery_rules rules = rules_of(c);
         struct recovery_view v = view_of(c);
         enum recovery_fault fault = recovery_audit(&v, &rules, pool_env(p)->now);
         if (fault != RECOVERY_SOUND)

@@ -149,12 +149,11 @@ static void has_started(struct proc *p)
     p->ev->on_open(p->conn);
 }
 
-/* Starts of all servers together: a burst, then so many a second. Twice as many at the most where
- * reservations were given back and those behind them keep their places. */
+/* Starts of all servers together: a burst, then so many a second. */
 static void check_pace(void)
 {
     const struct config_limits *l = &sim.config->limits;
-    unsigned room = l->start_burst + 2 * l->start_rate, n = ARRAY_LEN(sim.starts);
+    unsigned room = l->start_burst + l->start_rate, n = ARRAY_LEN(sim.starts);
     sim.starts[sim.start_n++ % n] = sim.env.now;
     if (l->start_rate == 0 || room >= n || sim.start_n <= room || sim.env.now < sim.paced_from)
         return;

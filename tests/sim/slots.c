@@ -29,7 +29,7 @@ static usec_t extra_wait(const struct conn *c)
 {
     const struct server *s = c->pool->server;
     usec_t now = sim.env.now;
-    usec_t turn = c->paced && s->pace && s->pace->next_at > now ? s->pace->next_at - now : 0;
+    usec_t turn = c->paced && c->start_at > now ? c->start_at - now : 0;
     return turn + (c->held ? s->sc->resilience.recovery_interval : 0);
 }
 

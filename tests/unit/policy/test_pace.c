@@ -135,10 +135,40 @@ START_TEST(what_is_given_back_puts_nobody_off)
 }
 END_TEST
 
+START_TEST(whatever_was_given_back_starts_keep_the_rate)
+{
+    struct pace p = {0};
+    struct pace_params one = {.rate = 1, .burst = 1};
+    usec_t now = 1000 * S, at[40];
+    unsigned started = 0;
+    /* Places are given back from the front, so that later ones are taken twice. */
+    for (unsigned i = 0; i < 40; i++) {
+        at[i] = pace_reserve(&p, &one, now);
+        if (i % 4 == 1)
+            pace_return(&p, &one, now);
+    }
+    for (usec_t t = now; t < now + 100 * S; t += S / 2) {
+        unsigned here = 0;
+        for (unsigned i = 0; i < 40; i++) {
+            if (i % 4 == 1 || at[i] > t)
+                continue;
+            usec_t ok = pace_start(&p, &one, t);
+            here += ok == t;
+            at[i] = ok == t ? USEC_NEVER : ok;
+        }
+        ck_assert_uint_le(here, 1);
+        started += here;
+    }
+    ck_assert_uint_eq(started, 30);
+    ck_assert_uint_eq(pace_start(&p, &(struct pace_params){.rate = 0}, now), now);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("policy/pace");
     TCase *t = tcase_create("pace");
+    tcase_add_test(t, whatever_was_given_back_starts_keep_the_rate);
     tcase_add_test(t, what_is_given_back_puts_nobody_off);
     tcase_add_test(t, a_burst_at_once_then_one_each_interval);
     tcase_add_test(t, a_hundred_servers_failing_at_once_are_spread);
