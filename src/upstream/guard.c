@@ -283,6 +283,7 @@ void guard_force(struct server *s)
     if (breaker_force(&s->breaker, s->env->now) && s->breaker.state != old)
         changed(s, old, "recovery by force");
     try_trial(s);
+    wake_all(s); /* the ramp may be over since the last look, and then arm sets no other */
     arm(s);
 }
 

@@ -356,6 +356,28 @@ START_TEST(after_it_closed_concurrency_grows_over_circuit_breaker_ramp)
 }
 END_TEST
 
+START_TEST(force_after_the_ramp_forgets_nobody_whom_it_held_back)
+{
+    struct client c;
+    struct recover_result r;
+    begin(&c, ",\"circuit_breaker_threshold\":1,\"backoff_base\":1,\"max_connections\":1,"
+              "\"circuit_breaker_ramp\":\"10500ms\"");
+    fail_attempts(1);
+    w.refuse = false;
+    pass(S + S / 2);
+    ck_assert_int_eq(state(), BREAKER_CLOSED);
+    for (int i = 1; i <= 16; i++)
+        call(&c, i);
+    /* After the end of the ramp, before the next look of the breaker's timer. */
+    pass(server()->breaker.closed_at + 10600000 - w.env.now);
+    ck_assert_uint_eq(slot(0)->running, 15);
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    turn();
+    ck_assert_uint_eq(slot(0)->running, 16);
+    end(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxy/guard");
@@ -375,6 +397,7 @@ int main(void)
     tcase_add_test(t, a_slot_that_cannot_start_beside_one_that_is_well_is_its_own_matter);
     tcase_add_test(t, without_any_connection_a_request_is_the_trial);
     tcase_add_test(t, after_it_closed_concurrency_grows_over_circuit_breaker_ramp);
+    tcase_add_test(t, force_after_the_ramp_forgets_nobody_whom_it_held_back);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
