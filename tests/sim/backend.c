@@ -135,7 +135,9 @@ static void reads_request(struct proc *p, struct slice text, const struct rpc_ms
     }
     if (nonce)
         req_is_read(&sim.reqs[nonce], p);
-    if (m->method != MCP_PING || !backend_in(p->of, MOOD_NO_PING))
+    if (m->method == MCP_PING && backend_in(p->of, MOOD_NO_PING))
+        p->owes_ping = true; /* for good, also when the mood is over */
+    else
         remember_job(p, &j);
 }
 

@@ -45,8 +45,7 @@ static bool is_in_doubt(const struct backend *b)
 {
     const struct proc *p;
     LIST_FOREACH (p, &sim.procs, link)
-        if (p->of == b &&
-            (!p->initialized || p->frozen || p->job_n > 0 || backend_in(b, MOOD_NO_PING)))
+        if (p->of == b && (!p->initialized || p->frozen || p->job_n > 0 || p->owes_ping))
             return true;
     return false;
 }

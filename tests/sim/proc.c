@@ -273,6 +273,7 @@ void proc_says(struct proc *p, const char *fmt, ...)
     event("proc", p->serial, p->slot, "says", payload.text);
     CHECK(STRUCTURE, rpc_parse(payload.text, 128, &m, NULL) == RPC_OK, "the world lies: %s", text);
     p->received += (size_t)n + 1;
+    p->owes_ping = false;
     p->of->said++;
     p->of->said_ever++;
     sim.speaking = p;

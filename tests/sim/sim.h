@@ -121,6 +121,7 @@ struct proc {
     bool initialized;    /* it got notifications/initialized */
     bool frozen;         /* does not read and does not speak: SIGSTOP, or stuck */
     bool mute;           /* owes the answer to initialize */
+    bool owes_ping;      /* did not answer a ping and has said nothing since */
     bool hurried;        /* closed without the polite ladder */
     unsigned hang_after; /* silent after so many requests; 0 = never */
     unsigned card;
