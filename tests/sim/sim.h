@@ -298,7 +298,6 @@ struct sim {
     unsigned answered, asked, logged, updated;
     usec_t starts[64]; /* the latest, as a ring */
     unsigned start_n;
-    usec_t paced_from; /* starts before are not judged */
 };
 extern struct sim sim;
 

@@ -155,7 +155,5 @@ void pass(usec_t span)
 
 void jump(usec_t span)
 {
-    sim.start_n = 0; /* what was to be started meanwhile starts now */
-    sim.paced_from = sim.env.now + span + USEC_PER_SEC;
     run_until(sim.env.now + span);
 }

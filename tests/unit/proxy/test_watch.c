@@ -139,6 +139,47 @@ START_TEST(a_paced_start_whose_timer_is_lost_comes_with_the_sweep)
 }
 END_TEST
 
+START_TEST(a_pool_that_had_no_room_for_paced_starts_does_not_start_them_at_once)
+{
+    world_new(NULL, ",\"resilience\":{\"recovery_jitter_max\":0,\"min_connections\":8},"
+                    "\"limits\":{\"start_burst\":1,\"start_rate\":2}");
+    proxy_start(w.proxy);
+    pass(20 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    /* Whatever is started in the first five seconds has started at the end of them. */
+    usec_t together = w.env.now + 5 * S;
+    w.start_delay = 5 * S;
+    for (unsigned i = 0; i < 8; i++)
+        fake_die(fake_at(i));
+    for (int i = 0; i < 200; i++) {
+        unsigned opens = w.opens;
+        pass(S / 10);
+        ck_assert_uint_le(w.opens, opens + 1);
+        w.start_delay = together > w.env.now ? together - w.env.now : S;
+    }
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    world_end();
+}
+END_TEST
+
+START_TEST(turns_that_passed_in_a_standstill_are_not_taken_at_once)
+{
+    world_new(NULL, ",\"resilience\":{\"recovery_jitter_max\":0,\"min_connections\":8},"
+                    "\"limits\":{\"start_burst\":1,\"start_rate\":1}");
+    proxy_start(w.proxy);
+    turn();
+    ck_assert_uint_eq(w.opens, 1);
+    env_run(&w.env, w.env.now + 3600 * S);
+    turn();
+    ck_assert_uint_eq(w.opens, 2);
+    pass(3 * S);
+    ck_assert_uint_eq(w.opens, 5);
+    pass(3 * S);
+    ck_assert_uint_eq(pool_ready_count(pool()), 8);
+    world_end();
+}
+END_TEST
+
 START_TEST(force_ends_an_attempt_that_nothing_else_would_end)
 {
     struct recover_result r;
@@ -639,6 +680,8 @@ int main(void)
     tcase_add_test(t, nor_when_force_comes_sooner_than_the_turn_to_start);
     tcase_add_test(t, nor_when_the_sweep_comes_later_than_force);
     tcase_add_test(t, a_paced_start_whose_timer_is_lost_comes_with_the_sweep);
+    tcase_add_test(t, a_pool_that_had_no_room_for_paced_starts_does_not_start_them_at_once);
+    tcase_add_test(t, turns_that_passed_in_a_standstill_are_not_taken_at_once);
     tcase_add_test(t, force_ends_an_attempt_that_nothing_else_would_end);
     tcase_add_test(t, at_most_three_of_a_pool_are_attempted_at_once);
     tcase_add_test(t, max_retry_attempts_end_a_cycle_and_never_the_recovery);
