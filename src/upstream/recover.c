@@ -299,7 +299,8 @@ static void force_slot(struct conn *c, struct recover_result *ret)
         recovery_reset(&c->recovery);
         ret->torn_down++;
         return;
-    case CONN_IDLE:
+    case CONN_IDLE: /* it may have been given up while it waited */
+        recovery_reset(&c->recovery);
         return;
     }
 }

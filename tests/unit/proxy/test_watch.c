@@ -348,6 +348,27 @@ START_TEST(recovery_by_force_tries_at_once_and_starts_over)
 END_TEST
 
 /* It had counted as one more failure, which opened the breaker that force had just made ready. */
+START_TEST(force_starts_over_for_a_slot_that_was_given_up_while_it_waited_as_well)
+{
+    struct client c;
+    struct recover_result r;
+    begin(",\"min_connections\":0,\"backoff_base\":20,\"max_backoff_delay\":20");
+    client_ready(&c);
+    call(&c, 1);
+    w.refuse = true;
+    fake_die(fake_at(0));
+    pass(25 * S); /* it has failed, and so has the attempt that followed */
+    client_close(&c);
+    pass(25 * S);
+    ck_assert_int_eq(slot(0)->state, CONN_IDLE);
+    ck_assert_uint_gt(slot(0)->recovery.failures, 0);
+    server_recover(server(), RECOVER_BY_OPERATOR, &r);
+    ck_assert_uint_eq(slot(0)->recovery.failures, 0);
+    ck_assert_uint_eq(slot(0)->recovery.attempts, 0);
+    world_end();
+}
+END_TEST
+
 START_TEST(what_force_tears_down_is_no_failure_of_the_trial)
 {
     struct client c;
@@ -689,6 +710,7 @@ int main(void)
     tcase_add_test(t, the_watchdog_puts_long_delays_back_to_base);
     tcase_add_test(t, the_watchdog_lets_rest_what_is_at_rest);
     tcase_add_test(t, recovery_by_force_tries_at_once_and_starts_over);
+    tcase_add_test(t, force_starts_over_for_a_slot_that_was_given_up_while_it_waited_as_well);
     tcase_add_test(t, force_makes_an_open_breaker_ready_for_a_trial);
     tcase_add_test(t, what_force_tears_down_is_no_failure_of_the_trial);
     tcase_add_test(t, a_hundred_servers_that_fail_at_once_do_not_restart_in_one_burst);
