@@ -143,12 +143,14 @@ END_TEST
 START_TEST(a_credential_wins)
 {
     put(dir, 32, 0600);
-    put(credentials, 32, 0440); /* as service managers hand them out */
+    put(credentials, 32, 0600);
     int fd = open(path_in(credentials), O_WRONLY);
     ck_assert_int_eq(write(fd, "from the service manager, 32 b..", 32), 32);
+    ck_assert_int_eq(fchmod(fd, 0440), 0); /* as service managers hand them out */
     close(fd);
     ck_assert_int_eq(keyfile_load(dir, credentials, "k", key, why, sizeof(why)), KEYFILE_OK);
     ck_assert_mem_eq(key, "from the service manager, 32 b..", 32);
+    unlink(path_in(credentials));
     put(credentials, 31, 0600);
     ck_assert_int_eq(keyfile_load(dir, credentials, "k", key, why, sizeof(why)), KEYFILE_BAD);
     unlink(path_in(credentials));
