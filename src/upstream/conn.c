@@ -195,7 +195,7 @@ void conn_retire(struct conn *c, bool now)
     case CONN_CLOSING:
         c->failed = false;
         if (now)
-            c->transport->ops->close(c->transport, true);
+            conn_hurry(c);
         return;
     case CONN_CONNECTING:
     case CONN_HANDSHAKE:
@@ -296,7 +296,7 @@ static void note_recovery(struct conn *c)
 void conn_ready(struct conn *c, const char *why)
 {
     c->ready_at = c->answered_at = c->heard_at = conn_env(c)->now;
-    c->answered = c->suspect = c->draining = false;
+    c->answered = false;
     c->unheard_since = 0;
     c->probe = (struct probe){.ever_answered = c->probe.ever_answered};
     c->pool->server->tried = true;

@@ -237,22 +237,15 @@ void guard_on_ready(struct conn *c)
     arm(s);
 }
 
-/* Any connection that is well, of whatever pool: the endpoint as such is alive. */
-static bool is_up(const struct server *s)
-{
-    for (const struct pool *p = s->pools; p; p = p->next)
-        for (unsigned i = 0; i < p->slot_count; i++)
-            if (conn_is_well(&p->slots[i]))
-                return true;
-    return false;
-}
-
 void guard_on_failed_attempt(struct conn *c)
 {
     struct server *s = c->pool->server;
     if (c->forced)
         return; /* ended by mcpool itself, which has just made the breaker ready for a trial */
-    if (!is_up(s) || s->breaker.state == BREAKER_HALF_OPEN)
+    struct server_counts n;
+    server_count(s, &n);
+    /* Beside a connection that is well, of whatever pool, the endpoint as such is alive. */
+    if (n.available == 0 || s->breaker.state == BREAKER_HALF_OPEN)
         outcome(s, OUTCOME_FAILURE, c->trial_epoch, "attempts to connect fail");
 }
 

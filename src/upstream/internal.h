@@ -79,6 +79,8 @@ void pool_on_conn_state(struct conn *c);
 bool pool_wants(const struct conn *c);   /* whether a failed slot should be tried again when due */
 bool pool_is_used(const struct pool *p); /* whether it is to be kept alive at all */
 unsigned pool_count(const struct pool *p, enum conn_state s);
+/* Attempts under way. */
+unsigned pool_count_attempting(const struct pool *p);
 /* Failed slots: in wait, or attempting or closing after a failure. */
 unsigned pool_count_recovering(const struct pool *p);
 /* Opens connections for the requests in line and `more` that found no place. */

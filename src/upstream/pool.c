@@ -18,10 +18,15 @@ unsigned pool_count(const struct pool *p, enum conn_state s)
     return n;
 }
 
+unsigned pool_count_attempting(const struct pool *p)
+{
+    return pool_count(p, CONN_CONNECTING) + pool_count(p, CONN_HANDSHAKE);
+}
+
 /* Opening, or about to as soon as it is its turn. */
 static unsigned count_starting(const struct pool *p)
 {
-    unsigned n = pool_count(p, CONN_CONNECTING) + pool_count(p, CONN_HANDSHAKE);
+    unsigned n = pool_count_attempting(p);
     for (unsigned i = 0; i < p->slot_count; i++)
         n += p->slots[i].state == CONN_WAITING && !p->slots[i].recovering;
     return n;

@@ -155,8 +155,7 @@ static usec_t next_attempt(const struct ticket *t)
 
 static bool something_moves(const struct pool *p)
 {
-    return pool_ready_count(p) || pool_count(p, CONN_CONNECTING) || pool_count(p, CONN_HANDSHAKE) ||
-           pool_count(p, CONN_CLOSING);
+    return pool_ready_count(p) || pool_count_attempting(p) || pool_count(p, CONN_CLOSING);
 }
 
 /* What a refusal has to say of when to come back. */
@@ -245,7 +244,8 @@ static bool must_queue(const struct ticket *t)
     return false;
 }
 
-static enum admit_verdict judge(const struct pool *p, const struct ticket *t, bool fits)
+/* Of a ticket that found no place. */
+static enum admit_verdict judge(const struct pool *p, const struct ticket *t)
 {
     const struct conn *only = only_place(t);
     usec_t attempt_at = next_attempt(t);
@@ -253,7 +253,6 @@ static enum admit_verdict judge(const struct pool *p, const struct ticket *t, bo
         .stopping = p->stopping,
         .breaker_admits = guard_admits(p->server),
         .wait_for_ready = pool_config(p)->options.wait_for_ready,
-        .fits = fits,
         .waiting = p->waiting,
         .max_waiting = pool_config(p)->limits.queue_length,
         .waiting_bytes = p->waiting_bytes,
@@ -276,7 +275,7 @@ void pool_submit(struct ticket *t)
         run(t, c);
         return;
     }
-    switch (judge(p, t, false)) {
+    switch (judge(p, t)) {
     case ADMIT_RUN:
     case ADMIT_WAIT:
         line_join(p, t);

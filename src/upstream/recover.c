@@ -13,11 +13,6 @@
 
 #include <stdio.h>
 
-static unsigned attempting(const struct pool *p)
-{
-    return pool_count(p, CONN_CONNECTING) + pool_count(p, CONN_HANDSHAKE);
-}
-
 /* How much longer than its limit something may take before it is called stuck: the steps of the
  * shutdown ladder, and a process that takes its time to die. */
 #define CLOSE_SLACK (10 * USEC_PER_SEC)
@@ -128,7 +123,7 @@ void recover_start(struct conn *c)
 
 static bool has_room(const struct conn *c)
 {
-    return !c->recovering || recovery_room(attempting(c->pool)) > 0;
+    return !c->recovering || recovery_room(pool_count_attempting(c->pool)) > 0;
 }
 
 void recover_due(struct conn *c)
@@ -323,7 +318,7 @@ void server_recover(struct server *s, enum recover_by by, struct recover_result 
         if (pool_is_used(p))
             pool_start(p);
         recover_kick(p);
-        ret->started += attempting(p);
+        ret->started += pool_count_attempting(p);
     }
     log_notice(LOG_CTX(.server = s->sc->name),
                "recovery by force (%s): %u back-offs reset, %u attempts, %u connections torn down, "
