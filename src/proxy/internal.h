@@ -95,6 +95,9 @@ void mux_init_slot(struct conn *c);
 void mux_done_slot(struct conn *c);
 /* Gives u an upstream id and enters it. */
 void mux_add(struct mux *m, struct uplink *u);
+/* Sends a request of mcpool's own as u, with one param, or none when value (raw JSON) is empty. */
+void mux_request(struct mux *m, struct uplink *u, const char *method, const char *key,
+                 struct slice value);
 /* The uplink with this id, removed from the mux; NULL when there is none (late, or never was). */
 struct uplink *mux_take(struct mux *m, uint64_t id);
 /* Puts heir into the place of u, which leaves the mux. */

@@ -23,15 +23,10 @@ void levels_apply_conn(struct conn *c)
         return;
     mux_abandon(m, &m->level_up, NULL); /* a server may never answer; the latest counts */
     m->level = level;
-    mux_add(m, &m->level_up);
-    struct buf b = BUF_INIT;
-    buf_appendf(&b,
-                "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"logging/setLevel\","
-                "\"params\":{\"level\":\"%s\"}}",
-                (unsigned long long)m->level_up.id, mcp_log_level_name(level));
-    struct payload text = {.text = buf_peek(&b)};
-    m->level_up.mark = conn_send(c, &text, NULL);
-    buf_done(&b);
+    struct buf name = BUF_INIT;
+    buf_append_json_string(&name, slice_str(mcp_log_level_name(level)));
+    mux_request(m, &m->level_up, "logging/setLevel", "level", buf_peek(&name));
+    buf_done(&name);
 }
 
 static void on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)

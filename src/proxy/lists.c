@@ -219,19 +219,8 @@ static void note_changed(struct lists *l, bool known)
 static void request(struct lists *l, struct slice raw_cursor)
 {
     struct check *ch = &l->check;
-    struct buf b = BUF_INIT;
-    mux_add(mux_of(ch->conn), &ch->up);
-    buf_appendf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\"",
-                (unsigned long long)ch->up.id, mcp_method_name(kinds[ch->kind].method));
-    if (raw_cursor.n) {
-        buf_append_str(&b, ",\"params\":{\"cursor\":");
-        buf_append_slice(&b, raw_cursor);
-        buf_append_str(&b, "}");
-    }
-    buf_append_str(&b, "}");
-    struct payload text = {.text = buf_peek(&b)};
-    ch->up.mark = conn_send(ch->conn, &text, NULL);
-    buf_done(&b);
+    mux_request(mux_of(ch->conn), &ch->up, mcp_method_name(kinds[ch->kind].method), "cursor",
+                raw_cursor);
 }
 
 static void consider(struct lists *l);

@@ -47,6 +47,25 @@ void mux_add(struct mux *m, struct uplink *u)
     m->count++;
 }
 
+void mux_request(struct mux *m, struct uplink *u, const char *method, const char *key,
+                 struct slice value)
+{
+    struct buf b = BUF_INIT;
+    mux_add(m, u);
+    buf_append_str(&b, "{\"jsonrpc\":\"2.0\",\"id\":");
+    buf_append_u64(&b, u->id);
+    buf_appendf(&b, ",\"method\":\"%s\"", method);
+    if (value.n) {
+        buf_appendf(&b, ",\"params\":{\"%s\":", key);
+        buf_append_slice(&b, value);
+        buf_append_str(&b, "}");
+    }
+    buf_append_str(&b, "}");
+    struct payload text = {.text = buf_peek(&b)};
+    u->mark = conn_send(m->conn, &text, NULL);
+    buf_done(&b);
+}
+
 static size_t find(const struct mux *m, uint64_t id)
 {
     if (m->count == 0)

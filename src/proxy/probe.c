@@ -30,11 +30,5 @@ void probe_send(struct conn *c)
     if (c->state != CONN_READY || conn_is_clogged(c))
         return; /* it does not read: one more line would not tell more */
     mux_abandon(m, &m->probe_up, NULL);
-    mux_add(m, &m->probe_up);
-    struct buf b = BUF_INIT;
-    buf_appendf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"ping\"}",
-                (unsigned long long)m->probe_up.id);
-    struct payload text = {.text = buf_peek(&b)};
-    m->probe_up.mark = conn_send(c, &text, NULL);
-    buf_done(&b);
+    mux_request(m, &m->probe_up, "ping", NULL, slice_of(NULL, 0));
 }

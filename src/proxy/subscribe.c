@@ -32,16 +32,9 @@ struct sub {
     UT_hash_handle hh;
 };
 
-static void request(struct sub *sub, const char *method)
+static void request(struct sub *sub, struct uplink *u, const char *method)
 {
-    struct mux *m = sub->mux;
-    mux_add(m, &sub->up);
-    struct buf b = BUF_INIT;
-    buf_appendf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\",\"params\":{\"uri\":%s}}",
-                (unsigned long long)sub->up.id, method, sub->raw);
-    struct payload text = {.text = buf_peek(&b)};
-    sub->up.mark = conn_send(m->conn, &text, NULL);
-    buf_done(&b);
+    mux_request(sub->mux, u, method, "uri", slice_str(sub->raw));
 }
 
 static void sub_free(struct sub *sub)
@@ -245,7 +238,7 @@ static void subscribe(struct call *c, struct mux *m, struct slice uri, struct sl
     if (sub->up.given_up) /* never answered: another one might be, as long as new clients come */
         mux_abandon(m, &sub->up, NULL);
     if (sub->up.id == 0)
-        request(sub, "resources/subscribe");
+        request(sub, &sub->up, "resources/subscribe");
 }
 
 /* Ends the session's subscription to uri and its calls that wait for one, wherever they are.
@@ -315,7 +308,7 @@ void sub_restore(struct session *s, struct conn *c, struct slice token)
     if (sub->active)
         tell_revived(sub);
     else if (c->state == CONN_READY && sub->up.id == 0)
-        request(sub, "resources/subscribe");
+        request(sub, &sub->up, "resources/subscribe");
     buf_done(&b);
 }
 
@@ -354,15 +347,7 @@ void sub_release(struct sub *sub)
         struct uplink *u = xcalloc(1, sizeof(*u));
         u->on_answer = on_unsubscribed;
         u->on_lost = on_unsubscribe_lost;
-        mux_add(m, u);
-        struct buf b = BUF_INIT;
-        buf_appendf(&b,
-                    "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"resources/unsubscribe\","
-                    "\"params\":{\"uri\":%s}}",
-                    (unsigned long long)u->id, sub->raw);
-        struct payload text = {.text = buf_peek(&b)};
-        u->mark = conn_send(m->conn, &text, NULL);
-        buf_done(&b);
+        request(sub, u, "resources/unsubscribe");
     }
     sub_free(sub);
 }
@@ -394,7 +379,7 @@ void sub_replay(struct conn *c)
     HASH_ITER (hh, mux_of(c)->subs, sub, next)
         if (sub->up.id == 0 && !sub->active) {
             sub->renewed = !LIST_EMPTY(&sub->subscribers);
-            request(sub, "resources/subscribe");
+            request(sub, &sub->up, "resources/subscribe");
         }
 }
 
