@@ -41,6 +41,22 @@ struct admin_reply {
 
 /* ---- requests (admin_request.c) ---- */
 
+/* A request that has an endpoint, with what its query says. */
+struct admin_request {
+    struct admin *admin;
+    const struct peer *peer;
+    const struct route *server; /* ?server=NAME; NULL: all */
+    struct slice level;         /* ?level=NAME; empty: none */
+    bool dry_run;               /* ?dry_run=1 */
+    struct admin_view view;
+};
+
+/* What answers at an endpoint. */
+typedef void (*admin_answer)(const struct admin_request *r, struct admin_reply *ret);
+
+#define ADMIN_JSON "application/json"
+#define ADMIN_TEXT "text/plain; charset=utf-8"
+
 /* Acts on a request and fills in *ret, of which body and doc become the caller's. head is borrowed.
  */
 void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,

@@ -11,22 +11,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define JSON "application/json"
-#define TEXT "text/plain; charset=utf-8"
-
-struct request {
-    struct admin *admin;
-    const struct peer *peer;
-    const struct route *server; /* NULL: all */
-    struct admin_view view;
+/* What the query of an endpoint may hold. */
+enum {
+    PARAM_SERVER = 1 << 0,     /* server=NAME; without it, all */
+    PARAM_ONE_SERVER = 1 << 1, /* server=NAME, and it must be there */
+    PARAM_DRY_RUN = 1 << 2,    /* dry_run=1 */
+    PARAM_LEVEL = 1 << 3,      /* level=NAME, and it must be there */
 };
 
 struct endpoint {
     const char *path;
     const char *allow; /* methods */
     bool posts;        /* POST, else GET and HEAD */
-    bool about_server; /* takes ?server=NAME */
-    void (*answer)(const struct request *r, struct admin_reply *ret);
+    unsigned params;   /* PARAM_* */
+    admin_answer answer;
     const char *help;
 };
 
@@ -48,38 +46,38 @@ void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt
     admin_json_end(&j, '}');
     buf_append_str(&ret->body, "\n");
     ret->status = status;
-    ret->content_type = JSON;
+    ret->content_type = ADMIN_JSON;
 }
 
-static void set_doc(const struct request *r, struct admin_reply *ret, enum admin_doc_kind kind,
-                    struct recover_result *results)
+static void set_doc(const struct admin_request *r, struct admin_reply *ret,
+                    enum admin_doc_kind kind, struct recover_result *results)
 {
-    ret->content_type = JSON;
+    ret->content_type = ADMIN_JSON;
     ret->doc = admin_doc_new(kind, &r->view, r->server, results);
 }
 
 /* ---- endpoints ---- */
 
-static void answer_status(const struct request *r, struct admin_reply *ret)
+static void answer_status(const struct admin_request *r, struct admin_reply *ret)
 {
     set_doc(r, ret, ADMIN_DOC_STATUS, NULL);
 }
 
-static void answer_ready(const struct request *r, struct admin_reply *ret)
+static void answer_ready(const struct admin_request *r, struct admin_reply *ret)
 {
     bool ready = admin_all_tried(r->view.proxy) && !proxy_is_stopping(r->view.proxy);
     ret->status = ready ? 200 : 503;
     set_doc(r, ret, ADMIN_DOC_READY, NULL);
 }
 
-static void answer_health(const struct request *r, struct admin_reply *ret)
+static void answer_health(const struct admin_request *r, struct admin_reply *ret)
 {
     (void)r;
-    ret->content_type = TEXT;
+    ret->content_type = ADMIN_TEXT;
     buf_append_str(&ret->body, "ok\n");
 }
 
-static void answer_metrics(const struct request *r, struct admin_reply *ret)
+static void answer_metrics(const struct admin_request *r, struct admin_reply *ret)
 {
     if (r->admin->whole >= ADMIN_WHOLE_MAX) {
         admin_reply_error(ret, 503,
@@ -93,7 +91,7 @@ static void answer_metrics(const struct request *r, struct admin_reply *ret)
 
 /* Everything is done before the first byte is answered: a client that does not read its answer must
  * not keep servers from being recovered. */
-static void answer_recover(const struct request *r, struct admin_reply *ret)
+static void answer_recover(const struct admin_request *r, struct admin_reply *ret)
 {
     const struct proxy *proxy = r->view.proxy;
     const struct route *route;
@@ -118,26 +116,38 @@ static void answer_recover(const struct request *r, struct admin_reply *ret)
     set_doc(r, ret, ADMIN_DOC_RECOVERED, results);
 }
 
-static void answer_index(const struct request *r, struct admin_reply *ret);
+static void answer_index(const struct admin_request *r, struct admin_reply *ret);
 
 static const struct endpoint endpoints[] = {
-    {"/", "GET, HEAD", false, false, answer_index, "this page"},
-    {"/status", "GET, HEAD", false, true, answer_status, "all servers, or one, as JSON"},
-    {"/recover", "POST", true, true, answer_recover, "recovers all servers, or one, by force"},
-    {"/metrics", "GET, HEAD", false, false, answer_metrics, "OpenMetrics"},
-    {"/healthz", "GET, HEAD", false, false, answer_health, "200 while the process answers"},
-    {"/readyz", "GET, HEAD", false, false, answer_ready,
+    {"/", "GET, HEAD", false, 0, answer_index, "this page"},
+    {"/status", "GET, HEAD", false, PARAM_SERVER, answer_status, "all servers, or one, as JSON"},
+    {"/recover", "POST", true, PARAM_SERVER, answer_recover,
+     "recovers all servers, or one, by force"},
+    {"/metrics", "GET, HEAD", false, 0, answer_metrics, "OpenMetrics"},
+    {"/healthz", "GET, HEAD", false, 0, answer_health, "200 while the process answers"},
+    {"/readyz", "GET, HEAD", false, 0, answer_ready,
      "200 once every server was tried, whatever came of it"},
 };
 
-static void answer_index(const struct request *r, struct admin_reply *ret)
+static const char *params_text(unsigned params)
+{
+    if (params & PARAM_SERVER)
+        return "[?server=NAME]";
+    if (params & PARAM_ONE_SERVER)
+        return "?server=NAME";
+    if (params & PARAM_DRY_RUN)
+        return "[?dry_run=1]";
+    return params & PARAM_LEVEL ? "?level=LEVEL" : "";
+}
+
+static void answer_index(const struct admin_request *r, struct admin_reply *ret)
 {
     (void)r;
-    ret->content_type = TEXT;
+    ret->content_type = ADMIN_TEXT;
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
-        buf_appendf(&ret->body, "%-4s %-9s%-15s %s\n", e->posts ? "POST" : "GET", e->path,
-                    e->about_server ? "[?server=NAME]" : "", e->help);
+        buf_appendf(&ret->body, "%-4s %s%s %s\n", e->posts ? "POST" : "GET", e->path,
+                    params_text(e->params), e->help);
     }
 }
 
@@ -160,17 +170,8 @@ static const struct route *find_server(const struct proxy *proxy, struct slice n
     return NULL;
 }
 
-/* The query is nothing, or server=NAME and nothing else. false: the answer was given. */
-static bool read_query(struct slice query, struct request *r, struct admin_reply *ret)
+static bool read_server(struct slice name, struct admin_request *r, struct admin_reply *ret)
 {
-    if (query.n == 0)
-        return true;
-    struct slice name = http1_query_get(query, "server");
-    if (!name.p || name.n == 0 || name.n + strlen("server=") != query.n) {
-        admin_reply_error(ret, 400,
-                          "The query must be ?server=NAME; without one, all servers are meant.");
-        return false;
-    }
     r->server = find_server(r->view.proxy, name);
     if (!r->server) {
         int n = name.n > CONFIG_NAME_MAX ? CONFIG_NAME_MAX : (int)name.n;
@@ -180,11 +181,48 @@ static bool read_query(struct slice query, struct request *r, struct admin_reply
     return r->server != NULL;
 }
 
+/* The value of the only parameter that the query holds, by that name; empty otherwise. */
+static struct slice only_param(struct slice query, const char *name)
+{
+    struct slice value = http1_query_get(query, name);
+    bool only = value.p && value.n && strlen(name) + 1 + value.n == query.n;
+    return only ? value : slice_of(NULL, 0);
+}
+
+/* The query is nothing, or the one parameter that the endpoint takes. false: the answer was given.
+ */
+static bool read_query(const struct endpoint *e, struct slice query, struct admin_request *r,
+                       struct admin_reply *ret)
+{
+    if (e->params == 0 || (query.n == 0 && !(e->params & (PARAM_ONE_SERVER | PARAM_LEVEL))))
+        return true;
+    struct slice value;
+    if (e->params & (PARAM_SERVER | PARAM_ONE_SERVER)) {
+        value = only_param(query, "server");
+        if (value.n)
+            return read_server(value, r, ret);
+        admin_reply_error(ret, 400, "The query must be ?server=NAME%s.",
+                          e->params & PARAM_SERVER ? "; without one, all servers are meant" : "");
+        return false;
+    }
+    if (e->params & PARAM_LEVEL) {
+        r->level = only_param(query, "level");
+        if (r->level.n)
+            return true;
+        admin_reply_error(ret, 400, "The query must be ?level=LEVEL.");
+        return false;
+    }
+    r->dry_run = slice_is(only_param(query, "dry_run"), "1");
+    if (!r->dry_run)
+        admin_reply_error(ret, 400, "The query must be nothing or ?dry_run=1.");
+    return r->dry_run;
+}
+
 void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,
                    struct admin_reply *ret)
 {
     const struct endpoint *e = find_endpoint(head->path);
-    struct request r = {
+    struct admin_request r = {
         .admin = a,
         .peer = peer,
         .view = {.proxy = a->proxy,
@@ -203,6 +241,6 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
         admin_reply_error(ret, 405, "%s takes %s only.", e->path, e->allow);
         return;
     }
-    if (!e->about_server || read_query(head->query, &r, ret))
+    if (read_query(e, head->query, &r, ret))
         e->answer(&r, ret);
 }
