@@ -43,6 +43,12 @@ class Clock:
             raise Timeout("timed out waiting for " + (what() if callable(what) else what))
 
 
+def whole_lines(f):
+    """The lines of a file that is being appended to, without one that is not finished. Not by iterating: that would go on
+    after the unfinished line and take the rest of it for a line of its own."""
+    return f.read().split("\n")[:-1]
+
+
 def poll_until(condition, what, clock=None):
     """For things that announce themselves to nobody, such as a file or a process of somebody else."""
     clock = clock or Clock()
@@ -221,7 +227,7 @@ class Daemon:
     def ledger(self, server, event=None, **match):
         try:
             with open(self.ledger_path(server)) as f:
-                entries = [json.loads(line) for line in f if line.endswith("\n")]
+                entries = [json.loads(line) for line in whole_lines(f)]
         except FileNotFoundError:
             return []
         return [e for e in entries if (event is None or e["event"] == event) and

@@ -3,7 +3,7 @@
 
     run.py                      everything
     run.py -k F12               tests whose name contains F12 (shell patterns work too)
-    run.py -v                   with the output of failures as they happen, and the time of each test
+    run.py -v                   with the time of each test
     run.py test_http_parsing.py only this file
 
 MCPOOLD names the daemon to test (default build/mcpoold), TEST_DEADLINE the longest wait in seconds (20)."""
@@ -114,9 +114,8 @@ class Runner:
                 line += "  %.2f s" % entry["seconds"]
             print(line, flush=True)
             if entry["outcome"] == "fail":
-                self.failures.append((line, entry["detail"]))
-                if self.options.verbose:
-                    print(entry["detail"], flush=True)
+                self.failures.append(line)
+                print(entry["detail"], flush=True)
 
     def run_file(self, file):
         command = [sys.executable, os.path.abspath(__file__), "--worker", file]
@@ -174,9 +173,8 @@ def main():
     files = [os.path.abspath(f) for f in options.files] or glob.glob(os.path.join(HERE, "test_*.py"))
     runner = Runner(options)
     runner.run(files)
-    if runner.failures and not options.verbose:
-        for line, detail in runner.failures:
-            print("\n%s\n%s" % (line, detail))
+    for line in runner.failures:
+        print(line)
     c = runner.counts
     print("%d passed, %d failed, %d skipped" % (c["pass"], c["fail"], c["skip"]))
     if sum(c.values()) == 0:

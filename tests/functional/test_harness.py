@@ -1,10 +1,11 @@
 """The harness itself: what it promises to notice (tests/README.md), it notices."""
+import io
 import os
 import subprocess
 import unittest
 
 from clients import Client, parse_message
-from daemon import Daemon
+from daemon import Daemon, whole_lines
 from harness import DaemonCase, demo
 from wire import Malformed, Response, SseParser
 
@@ -60,6 +61,28 @@ class ParserTest(unittest.TestCase):
                     self._take('{"jsonrpc":"2.0","id":%d,"result":{}}' % message["id"], self)
         with self.assertRaises(AssertionError):
             Echo().request("ping")
+
+
+class GrowingFile(io.RawIOBase):
+    """A file that another process appends to each time its end was found."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.reads = [r for p in parts for r in (p, b"")]
+
+    def readable(self):
+        return True
+
+    def readinto(self, b):
+        data = self.reads.pop(0) if self.reads else b""
+        b[:len(data)] = data
+        return len(data)
+
+
+class LedgerTest(unittest.TestCase):
+    def test_a_line_that_is_being_written_is_not_there_yet(self):
+        f = io.TextIOWrapper(io.BufferedReader(GrowingFile(b'{"n": 1}\n{"n":', b" 2}\n")))
+        self.assertEqual(whole_lines(f), ['{"n": 1}'])
 
 
 class EndTest(DaemonCase):
