@@ -7,6 +7,9 @@
 #define BASE_LOG_H
 
 #include "base/slice.h"
+#include "base/time.h"
+
+#include <stdbool.h>
 
 /* The longest line in bytes, its newline included. Below PIPE_BUF: a line is one write(2) and never
  * mixed with another process's. */
@@ -25,11 +28,28 @@ enum log_level {
  * borrowed for the call. */
 struct log_ctx {
     const char *server;
-    const char *session; /* a short, non-secret handle, never the session id itself */
-    const char *reason;  /* reason code of upstream/proxy, see wire/mcp.h */
+    const char *session;     /* a short, non-secret handle, never the session id itself */
+    const char *reason;      /* reason code of upstream/proxy, see wire/mcp.h */
+    const char *method;      /* of the request that it is about */
+    const char *error_class; /* of a failed call: "no", "maybe" or "yes", its `delivered` */
+    const char *principal;
     int slot;
+    uint64_t epoch;         /* of the slot's connection; 0 = absent */
+    usec_t duration;        /* how long it took; 0 = absent */
     const char *message_id; /* one of LOG_ID_* */
 };
+
+/* A finished event, as it is handed to whoever listens. Borrowed for the call. */
+struct log_record {
+    enum log_level level;
+    const struct log_ctx *ctx; /* NULL = none */
+    struct slice text;         /* escaped; without level and fields */
+    usec_t realtime;           /* microseconds since 1970 */
+};
+
+/* Has fn called with every event of LOG_LEVEL_INFO and above, whatever the level that is logged.
+ * One listener; NULL ends it. fn must not log. */
+void log_set_listener(void (*fn)(void *arg, const struct log_record *r), void *arg);
 
 /* What kind of event it is, for journalctl MESSAGE_ID=: never changed, never reused. */
 #define LOG_ID_RECOVERY_AUDIT                                                                      \

@@ -13,15 +13,32 @@
 #ifndef FRONT_ADMIN_H
 #define FRONT_ADMIN_H
 
+#include "base/buf.h"
 #include "config/config.h"
 #include "io/loop.h"
 
 struct admin;
 struct proxy;
 
+/* What the daemon does for the admin interface. */
+struct admin_ops {
+    /* Reads the configuration file again and, unless dry_run, acts on it. Appends a JSON document
+     * (the plan) to out. 0; -EINVAL when the file is at fault and -errno otherwise, out then being
+     * the document that says why; the old configuration stays in force. */
+    int (*reload)(void *arg, bool dry_run, struct buf *out);
+    void *arg;
+};
+
 /* Opens the socket. config is ref'ed; loop and proxy are borrowed until admin_free. 0, or -errno
  * (logged). */
 int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, struct admin **ret);
+
+/* Before the first request. Without it, what the daemon would do is answered with 501. */
+void admin_set_ops(struct admin *a, const struct admin_ops *ops);
+
+/* Has the interface follow another configuration from now on, after proxy_apply. config is ref'ed
+ * in place of the old one. */
+void admin_apply(struct admin *a, struct config *config);
 
 /* Closes the socket and every connection, at once: the interface works to the very end of a planned
  * stop. Before proxy_free. Accepts NULL. */

@@ -21,6 +21,17 @@ struct proxy;
  * (logged; the others are closed again). */
 int front_new(struct loop *loop, struct proxy *proxy, struct config *config, struct front **ret);
 
+/* Whether front_apply could do it: opens what is new in the configuration's `listen` and for its
+ * servers, beside what there is, without accepting yet. 0, or -errno with why (at most why_n bytes)
+ * and nothing changed. Must be followed by front_apply or front_unprepare. */
+int front_prepare(struct front *f, struct config *config, char *why, size_t why_n);
+void front_unprepare(struct front *f);
+
+/* Has the front follow another configuration from now on, after proxy_apply: listeners that are new
+ * accept, those that are gone close, without their connections. config is ref'ed in place of the
+ * old one. Cannot fail. */
+void front_apply(struct front *f, struct config *config);
+
 /* The first half of a planned stop: closes the listeners, ends GET streams cleanly after a `retry:
  * 5000` event, and lets every other connection end with its next response. Requests already
  * accepted go on. Idempotent. */

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "wire/mcp.h"
 
+struct config_plan;
 struct loop;
 struct metrics;
 struct proxy;
@@ -34,6 +35,13 @@ struct proxy *proxy_new(struct env *env, struct config *config, const struct pro
 
 /* Starts the first connection of every enabled server. */
 void proxy_start(struct proxy *p);
+
+/* Has the core follow another configuration from now on: servers that are new start, those that are
+ * gone or disabled refuse new calls, finish what runs within drain_timeout and are freed (their
+ * sessions end), changed ones are renewed, all others notice nothing. Sessions, calls and client
+ * connections of everybody else go on. config is ref'ed in place of the old one. Not while
+ * stopping. May be called again while servers of an earlier call still drain. */
+void proxy_apply(struct proxy *p, struct config *config, const struct config_plan *plan);
 
 /* Begins to stop: new sessions and requests are refused with shutting_down, calls in flight may
  * finish until drain_timeout; then everything is closed. done(arg) is called when no call and no

@@ -11,6 +11,18 @@
 #include "policy/replay.h"
 #include "upstream/pool.h"
 
+/* What the operator wants of a server, whatever its health. */
+enum server_mode {
+    SERVER_ACTIVE,
+    SERVER_DRAIN, /* calls that run may end, new ones wait in line (queue_timeout still counts); its
+                     connections close when they have nothing to do, and none is opened */
+    SERVER_MAINT, /* the same, but new calls, and those in line, are refused at once:
+                     REASON_MAINTENANCE, delivered "no" */
+};
+
+/* "active", "drain" or "maint". */
+const char *server_mode_name(enum server_mode m);
+
 struct server {
     struct env *env;
     struct config *config; /* ref */
@@ -74,6 +86,20 @@ struct recover_result {
     enum breaker_state breaker; /* before */
 };
 void server_recover(struct server *s, enum recover_by by, struct recover_result *ret);
+
+/* Changes the mode; logs it. To SERVER_ACTIVE: attempts begin at once, with a fresh back-off. The
+ * mode is not kept over a restart of mcpoold. Idempotent. */
+void server_set_mode(struct server *s, enum server_mode mode);
+enum server_mode server_mode(const struct server *s);
+
+/* Has the server follow another configuration from now on: config is ref'ed in place of the old
+ * one, sc is of it and of the same name. Settings act at once. With renew_connections, each
+ * connection is replaced by one that was made with the new entry: at once where nothing runs on
+ * it, otherwise when its calls have ended (no new ones are put on it; drain_timeout bounds it),
+ * with another connection made first where max_connections has room, so that calls hardly wait.
+ * Pass the server's own config and sc to restart it. */
+void server_renew(struct server *s, struct config *config, const struct server_config *sc,
+                  bool renew_connections);
 
 /* The settings of its breaker. */
 struct breaker_params server_breaker_params(const struct server *s);
