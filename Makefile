@@ -69,7 +69,7 @@ CTL_ROOMS := ctl config wire base
 .PHONY: help
 help: ## list these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nVariables: O=DIR (build directory, default build)  CC=gcc|clang  SANITIZE=address,undefined  DEBUG=1  V=1\n'
 	@printf '           TEST=NAME (only this functional or interop test)  CFLAGS= LDFLAGS= (added to ours)\n'
 	@printf '           SEEDS=N SEED=N SCENARIO=N TRACE=1 (make sim)\n'
@@ -277,6 +277,8 @@ bench-recovery: ## time from kill -9 of an idle server to the next answered call
 	@scripts/deps build test
 	@$(SUBMAKE) all
 	@$(DAEMON) $(PYTHON) tests/bench/recovery.py
+
+include scripts/install.mk
 
 ##@ Keep tidy
 
