@@ -2,10 +2,14 @@
  * stderr; under the service manager: native journal fields. Text that came from outside is escaped:
  * control bytes, DEL and invalid UTF-8 become \xNN, a newline \n, and what would make a line longer
  * than LOG_LINE_MAX is cut. Rooms `wire` and `policy` do not log at all; other library rooms only
- * through the fields below. */
+ * through the fields below.
+ *
+ * Logging never waits for who reads it: a line that is not taken at once is lost, and the next one
+ * that goes through is followed by the number of those that did not. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/log_ids.h"
 #include "base/slice.h"
 #include "base/time.h"
 
@@ -36,7 +40,7 @@ struct log_ctx {
     int slot;
     uint64_t epoch;         /* of the slot's connection; 0 = absent */
     usec_t duration;        /* how long it took; 0 = absent */
-    const char *message_id; /* one of LOG_ID_* */
+    const char *message_id; /* one of LOG_ID_*, see log_ids.h */
 };
 
 /* A finished event, as it is handed to whoever listens. Borrowed for the call. */
@@ -51,10 +55,6 @@ struct log_record {
  * One listener; NULL ends it. fn must not log. */
 void log_set_listener(void (*fn)(void *arg, const struct log_record *r), void *arg);
 
-/* What kind of event it is, for journalctl MESSAGE_ID=: never changed, never reused. */
-#define LOG_ID_RECOVERY_AUDIT                                                                      \
-    "faefd3863f4c4b1db9d18c5932078aca" /* a slot without a way back was found */
-
 #define LOG_CTX(...) (&(const struct log_ctx){.slot = -1, __VA_ARGS__})
 
 /* Where lines go: chooses journal or stderr by looking at stderr (JOURNAL_STREAM), and colour when
@@ -66,9 +66,18 @@ void log_open(void);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
+enum log_level log_get_level(void);
+
 /* "debug" … "critical" to the level; -1 when unknown. */
 int log_level_from_name(const char *name);
 const char *log_level_name(enum log_level level);
+
+/* Lines that were lost since the start because nobody took them. */
+uint64_t log_lost(void);
+
+/* Writes text as it would stand in a line, at most max bytes of it and never part of a character
+ * or of an escape; returns how many. For what is shown to people by other ways than the log. */
+size_t log_escape(char *out, size_t max, struct slice text);
 
 /* One event. ctx may be NULL. fmt must be a literal; %s arguments may hold anything, the finished
  * line is escaped as a whole. */

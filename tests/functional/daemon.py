@@ -1,4 +1,5 @@
 """Starts the real daemon in a directory of its own, watches its log, and checks what it leaves behind."""
+import fcntl
 import json
 import os
 import re
@@ -155,6 +156,8 @@ class Daemon:
         self.process = subprocess.Popen([MCPOOLD, "--config", self.config_path], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
                                         start_new_session=True)
+        # The daemon does not wait for who reads its log: a burst must find room although Python is slow.
+        fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)
         self.log = Log(self.process.stderr)
         if wait:
             self.log.wait(r" notice ready$")
