@@ -82,8 +82,9 @@ struct pool {
     char *principal;
     unsigned features; /* enum client_feature bits: the class */
     struct pool *next;
-    struct conn *slots; /* max_connections of them */
-    unsigned slot_count;
+    struct conn *
+        *slots; /* owned, each for the life of the pool: sessions and requests point to them */
+    unsigned slot_count; /* at least max_connections; more once that was lowered */
     struct affinity_turns turns;
     unsigned waiting;     /* tickets in line */
     size_t waiting_bytes; /* their requests */

@@ -27,6 +27,7 @@ struct server {
     struct env *env;
     struct config *config; /* ref */
     const struct server_config *sc;
+    enum config_sharing sharing; /* that of its first entry: sessions and pools are made for it */
     const struct transport_ops *transport;
     void *transport_arg;
     const struct pool_user *user;

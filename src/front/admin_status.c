@@ -220,10 +220,10 @@ static void write_pool(struct admin_json *j, const struct admin_view *view, cons
     admin_json_begin(j, "slots", '[');
     for (unsigned i = 0; i < p->slot_count; i++) {
         /* Nothing can be said of a slot that never had a connection. */
-        if (p->slots[i].state == CONN_IDLE && p->slots[i].epoch == 0)
+        if (p->slots[i]->state == CONN_IDLE && p->slots[i]->epoch == 0)
             unused++;
         else
-            write_slot(j, view, &p->slots[i]);
+            write_slot(j, view, p->slots[i]);
     }
     admin_json_end(j, ']');
     admin_json_u64(j, "slots_never_used", unused);

@@ -220,7 +220,7 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
     }
     /* Methods that only the server's own client could know pass on a connection that is all its
      * own. */
-    bool owned = c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION;
+    bool owned = c->pool->server->sharing == CONFIG_SHARING_SESSION;
     if (need ? !(c->pool->features & need) : !owned || m->method != MCP_METHOD_OTHER) {
         reply_error(c, id, MCP_E_METHOD_NOT_FOUND, "Method not found");
         return;

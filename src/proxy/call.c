@@ -366,7 +366,7 @@ void call_start(struct ticket *t)
     struct call *c = container_of(t, struct call, ticket);
     metrics_observe(session_server(c->session)->metrics, METRIC_QUEUE_WAIT, 0,
                     call_env(c)->now - t->queued_at);
-    if (session_server(c->session)->sc->options.sharing == CONFIG_SHARING_SESSION)
+    if (session_server(c->session)->sharing == CONFIG_SHARING_SESSION)
         levels_apply_conn(t->conn); /* which may have become the session's this very moment */
     if (c->method == MCP_INITIALIZE)
         session_complete_initialize(c);

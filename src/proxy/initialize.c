@@ -35,14 +35,14 @@ static unsigned features_of(struct slice caps)
 
 /* What of the client's features may be declared to this server. Roots are one client's own: they
  * are only true on a connection that serves nobody else. */
-static unsigned features_allowed(const struct server_config *sc, unsigned f)
+static unsigned features_allowed(const struct server *s, unsigned f)
 {
-    unsigned allow = sc->options.client_features;
+    unsigned allow = s->sc->options.client_features;
     if (!(allow & CONFIG_FEATURE_SAMPLING))
         f &= ~(unsigned)(FEATURE_SAMPLING | FEATURE_SAMPLING_TOOLS | FEATURE_SAMPLING_CONTEXT);
     if (!(allow & CONFIG_FEATURE_ELICITATION))
         f &= ~(unsigned)(FEATURE_ELICITATION_FORM | FEATURE_ELICITATION_URL);
-    if (sc->options.sharing != CONFIG_SHARING_SESSION)
+    if (s->sharing != CONFIG_SHARING_SESSION)
         f &= ~(unsigned)(FEATURE_ROOTS | FEATURE_ROOTS_CHANGED);
     return f;
 }
@@ -58,8 +58,7 @@ static enum mcp_version negotiate(struct slice raw)
 static bool hides(const struct session *s, struct slice key)
 {
     return json_string_is(key, "tasks") &&
-           !(session_server(s)->sc->options.sharing == CONFIG_SHARING_SESSION &&
-             s->version >= MCP_2025_11_25);
+           !(session_server(s)->sharing == CONFIG_SHARING_SESSION && s->version >= MCP_2025_11_25);
 }
 
 static void append_capabilities(struct buf *b, const struct session *s, struct slice caps)
@@ -83,7 +82,7 @@ static void append_capabilities(struct buf *b, const struct session *s, struct s
 void session_join_pool(struct session *s, unsigned features)
 {
     struct server *server = session_server(s);
-    unsigned allowed = features_allowed(server->sc, features);
+    unsigned allowed = features_allowed(server, features);
     struct pool *pool = pool_get_for_client(server, s->principal->name, allowed, &s->features);
     affinity_init(&s->affinity, pool);
 }
@@ -135,7 +134,7 @@ void session_initialize(struct session *s, struct call *c, struct slice text,
     session_join_pool(s, declared);
     /* A server that is known need not be up to be described; only a connection of one's own must be
      * had. */
-    if (server->card && server->sc->options.sharing != CONFIG_SHARING_SESSION)
+    if (server->card && server->sharing != CONFIG_SHARING_SESSION)
         session_complete_initialize(c);
     else
         call_submit(c);

@@ -7,7 +7,7 @@
 static enum mcp_log_level level_for(const struct conn *c)
 {
     const struct pool_state *st = c->pool->user;
-    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION)
+    if (c->pool->server->sharing == CONFIG_SHARING_SESSION)
         return c->lessee ? session_of(c->lessee)->level : MCP_LOG_UNSET;
     for (int l = 0; l < MCP_LOG_UNSET; l++)
         if (st->level_count[l])
@@ -49,7 +49,7 @@ void levels_init_slot(struct mux *m)
 void levels_apply(struct pool *p)
 {
     for (unsigned i = 0; i < p->slot_count; i++)
-        levels_apply_conn(&p->slots[i]);
+        levels_apply_conn(p->slots[i]);
 }
 
 static void want_level(struct session *s, enum mcp_log_level level)

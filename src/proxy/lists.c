@@ -166,7 +166,7 @@ void lists_on_answer(struct conn *c, const struct call *call, struct slice resul
 static struct conn *slot_at(const struct lists *l, unsigned i)
 {
     return l->only ? (i == 0 ? l->only : NULL)
-                   : (i < l->pool->slot_count ? &l->pool->slots[i] : NULL);
+                   : (i < l->pool->slot_count ? l->pool->slots[i] : NULL);
 }
 
 /* Whether a client is there that was promised to be told of one of `changes`. */

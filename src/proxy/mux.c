@@ -209,7 +209,7 @@ void mux_init_slot(struct conn *c)
         m->changes[i].mux = m;
         timer_init(&m->changes[i].timer, notify_change_due, &m->changes[i]);
     }
-    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION)
+    if (c->pool->server->sharing == CONFIG_SHARING_SESSION)
         m->lists = lists_new(c->pool, c);
     c->user = m;
 }

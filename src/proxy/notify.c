@@ -156,7 +156,7 @@ void notify_forget_session(struct session *s)
 {
     struct pool *p = s->affinity.pool;
     for (unsigned i = 0; p && i < p->slot_count; i++) {
-        struct mux *m = mux_of(&p->slots[i]);
+        struct mux *m = mux_of(p->slots[i]);
         for (unsigned k = 0; k < ELICITATIONS_MAX; k++)
             if (m->elicitations[k].session == s)
                 m->elicitations[k].session = NULL;
@@ -167,7 +167,7 @@ void notify_forget_session(struct session *s)
 
 static void to_owner(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {
-    bool owned = c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION && c->lessee;
+    bool owned = c->pool->server->sharing == CONFIG_SHARING_SESSION && c->lessee;
     if (owned)
         session_push(session_of(c->lessee), DELIVER_NOTIFICATION, text, NULL, m->method);
     else

@@ -127,7 +127,7 @@ static void on_down(struct conn *c, enum reason why)
 static void pool_init(struct pool *p)
 {
     struct pool_state *st = xcalloc(1, sizeof(*st));
-    if (p->server->sc->options.sharing != CONFIG_SHARING_SESSION)
+    if (p->server->sharing != CONFIG_SHARING_SESSION)
         st->lists = lists_new(p, NULL);
     p->user = st;
 }

@@ -43,7 +43,7 @@ static bool is_hidden(const struct session *s, enum mcp_method m)
     case MCP_TASKS_RESULT:
     case MCP_TASKS_LIST:
     case MCP_TASKS_CANCEL:
-        return session_server(s)->sc->options.sharing != CONFIG_SHARING_SESSION;
+        return session_server(s)->sharing != CONFIG_SHARING_SESSION;
     default:
         return false;
     }
@@ -90,8 +90,8 @@ static void on_cancelled(struct session *s, struct slice text, const struct rpc_
 static void forward_if_owned(struct session *s, struct payload *text)
 {
     struct conn *c = s->affinity.home;
-    if (session_server(s)->sc->options.sharing == CONFIG_SHARING_SESSION && c &&
-        c->state == CONN_READY && c->lessee == &s->affinity && !conn_is_clogged(c))
+    if (session_server(s)->sharing == CONFIG_SHARING_SESSION && c && c->state == CONN_READY &&
+        c->lessee == &s->affinity && !conn_is_clogged(c))
         conn_send(c, text, NULL);
 }
 

@@ -52,7 +52,7 @@ static bool nothing_to_try(const struct server *s)
     bool room = false;
     for (const struct pool *p = s->pools; p; p = p->next) {
         for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
-            const struct conn *c = &p->slots[i];
+            const struct conn *c = p->slots[i];
             room |= c->state == CONN_IDLE;
             if (c->state != CONN_IDLE && (c->state != CONN_READY || conn_is_well(c)))
                 return false;
@@ -122,7 +122,7 @@ static void try_trial(struct server *s)
         return;
     for (const struct pool *p = s->pools; p; p = p->next) {
         for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
-            struct conn *c = &p->slots[i];
+            struct conn *c = p->slots[i];
             well = conn_is_well(c) ? c : well;
             starting = conn_is_starting(c) ? c : starting;
         }
@@ -185,7 +185,7 @@ static void try_handshake(struct server *s)
 {
     for (struct pool *p = s->pools; p; p = p->next) {
         for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
-            struct conn *c = &p->slots[i];
+            struct conn *c = p->slots[i];
             if (!conn_is_well(c) || c->running > 0 || c->probe.ever_answered)
                 continue;
             conn_fail(c, REASON_TIMEOUT, false,

@@ -88,6 +88,8 @@ void pool_grow(struct pool *p, unsigned more);
 void pool_set_home(struct affinity *a, struct conn *c);
 /* c has nothing to do; somebody may have to go. */
 void pool_note_idle(struct conn *c);
+/* max_connections may have been raised. */
+void pool_resize(struct pool *p);
 void pool_free(struct pool *p);
 void pool_stop(struct pool *p, bool now);
 

@@ -16,7 +16,7 @@ void server_count(const struct server *s, struct server_counts *ret)
             ret->min_size += pool_is_used(p) ? s->sc->resilience.min_connections : 0;
         }
         for (unsigned i = 0; i < p->slot_count; i++) {
-            const struct conn *c = &p->slots[i];
+            const struct conn *c = p->slots[i];
             ret->slots[c->state]++;
             ret->available += conn_is_well(c);
             ret->running += c->running;
@@ -29,8 +29,8 @@ static usec_t last_answer(const struct server *s)
     usec_t at = 0;
     for (const struct pool *p = s->pools; p; p = p->next)
         for (unsigned i = 0; i < p->slot_count; i++)
-            if (conn_is_well(&p->slots[i]) && p->slots[i].answered_at > at)
-                at = p->slots[i].answered_at;
+            if (conn_is_well(p->slots[i]) && p->slots[i]->answered_at > at)
+                at = p->slots[i]->answered_at;
     return at;
 }
 
@@ -183,8 +183,8 @@ static void on_tick(void *arg)
     struct server *s = arg;
     for (struct pool *p = s->pools; p; p = p->next)
         for (unsigned i = 0; i < p->slot_count && !p->stopping; i++)
-            if (p->slots[i].state == CONN_READY)
-                check_conn(&p->slots[i]);
+            if (p->slots[i]->state == CONN_READY)
+                check_conn(p->slots[i]);
     recover_watch(s);
     monitor_note(s, "monitor");
     monitor_begin(s);

@@ -14,7 +14,7 @@ unsigned pool_count(const struct pool *p, enum conn_state s)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].state == s;
+        n += p->slots[i]->state == s;
     return n;
 }
 
@@ -28,7 +28,7 @@ static unsigned count_starting(const struct pool *p)
 {
     unsigned n = pool_count_attempting(p);
     for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].state == CONN_WAITING && !p->slots[i].recovering;
+        n += p->slots[i]->state == CONN_WAITING && !p->slots[i]->recovering;
     return n;
 }
 
@@ -41,16 +41,16 @@ usec_t pool_next_attempt(const struct pool *p)
 {
     usec_t at = USEC_NEVER;
     for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == CONN_WAITING && p->slots[i].retry_at < at)
-            at = p->slots[i].retry_at;
+        if (p->slots[i]->state == CONN_WAITING && p->slots[i]->retry_at < at)
+            at = p->slots[i]->retry_at;
     return at;
 }
 
 static struct conn *idle_slot(struct pool *p)
 {
     for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == CONN_IDLE)
-            return &p->slots[i];
+        if (p->slots[i]->state == CONN_IDLE)
+            return p->slots[i];
     return NULL;
 }
 
@@ -58,7 +58,7 @@ unsigned pool_count_recovering(const struct pool *p)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].recovering;
+        n += p->slots[i]->recovering;
     return n;
 }
 
@@ -107,7 +107,7 @@ static struct conn *choose_home(struct pool *p)
 {
     struct conn *best = NULL, *fresh;
     for (unsigned i = 0; i < p->slot_count; i++) {
-        struct conn *c = &p->slots[i];
+        struct conn *c = p->slots[i];
         if (conn_is_well(c) && (!best || better_home(c, best)))
             best = c;
     }
@@ -117,9 +117,9 @@ static struct conn *choose_home(struct pool *p)
         return fresh;
     }
     for (unsigned i = 0; !best && i < p->slot_count; i++)
-        if (conn_is_starting(&p->slots[i]))
-            best = &p->slots[i];
-    return best ? best : &p->slots[0];
+        if (conn_is_starting(p->slots[i]))
+            best = p->slots[i];
+    return best ? best : p->slots[0];
 }
 
 void affinity_init(struct affinity *a, struct pool *p)
@@ -129,7 +129,7 @@ void affinity_init(struct affinity *a, struct pool *p)
     a->home = NULL;
     TAILQ_INIT(&a->waiting);
     p->affinities++;
-    if (pool_config(p)->options.sharing != CONFIG_SHARING_SESSION)
+    if (p->server->sharing != CONFIG_SHARING_SESSION)
         pool_set_home(a, choose_home(p));
     pool_start(p);
 }
@@ -182,8 +182,8 @@ void pool_start(struct pool *p)
         want = 1;
     unsigned have = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        have += p->slots[i].state != CONN_IDLE &&
-                (p->slots[i].state != CONN_CLOSING || p->slots[i].failed);
+        have += p->slots[i]->state != CONN_IDLE &&
+                (p->slots[i]->state != CONN_CLOSING || p->slots[i]->failed);
     for (struct conn *c; have < want && (c = idle_slot(p)) != NULL; have++)
         recover_start(c);
 }
@@ -195,7 +195,7 @@ bool pool_wants(const struct conn *c)
         return false;
     unsigned others = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        others += &p->slots[i] != c && p->slots[i].state != CONN_IDLE;
+        others += p->slots[i] != c && p->slots[i]->state != CONN_IDLE;
     return others < pool_config(p)->resilience.min_connections || p->waiting > 0 || is_tied(c);
 }
 
@@ -203,7 +203,7 @@ bool pool_wants(const struct conn *c)
  * with one more connection. */
 static unsigned demand(const struct pool *p)
 {
-    enum config_sharing sharing = pool_config(p)->options.sharing;
+    enum config_sharing sharing = p->server->sharing;
     const struct affinity *a;
     unsigned n = 0;
     if (sharing == CONFIG_SHARING_SHARED)
@@ -232,7 +232,7 @@ static void arm_exorcism(struct pool *p)
 {
     usec_t now = pool_env(p)->now, first = USEC_NEVER;
     for (unsigned i = 0; i < p->slot_count; i++) {
-        usec_t until = p->slots[i].ghosts_until;
+        usec_t until = p->slots[i]->ghosts_until;
         if (until > now && until < first)
             first = until;
     }
@@ -264,7 +264,7 @@ void pool_on_conn_state(struct conn *c)
     struct pool *p = c->pool;
     bool empty = pool_count_recovering(p) > 0;
     for (unsigned i = 0; empty && i < p->slot_count; i++)
-        empty = !conn_is_well(&p->slots[i]);
+        empty = !conn_is_well(p->slots[i]);
     if (!empty)
         p->empty_since = 0;
     else if (p->empty_since == 0)
@@ -337,7 +337,7 @@ static void shrink(void *arg)
     unsigned ready = pool_ready_count(p), keep = pool_config(p)->resilience.min_connections;
     bool again = false;
     for (unsigned i = p->slot_count; i-- > 0 && ready > keep;) {
-        struct conn *c = &p->slots[i];
+        struct conn *c = p->slots[i];
         if (c->state != CONN_READY || c->running || is_tied(c))
             continue;
         if (now - c->idle_since >= span) {
@@ -375,6 +375,20 @@ struct pool *pool_get_for_client(struct server *s, const char *principal, unsign
     return pool_get(s, principal, *ret_features);
 }
 
+/* Makes the slots that max_connections allows. None is ever taken away. */
+void pool_resize(struct pool *p)
+{
+    unsigned want = pool_config(p)->resilience.max_connections;
+    if (want <= p->slot_count)
+        return;
+    p->slots = xrealloc(p->slots, want * sizeof(struct conn *));
+    while (p->slot_count < want) {
+        struct conn *c = xcalloc(1, sizeof(*c));
+        p->slots[p->slot_count] = c;
+        conn_init(c, p, p->slot_count++);
+    }
+}
+
 struct pool *pool_get(struct server *s, const char *principal, unsigned features)
 {
     unsigned classes;
@@ -385,18 +399,15 @@ struct pool *pool_get(struct server *s, const char *principal, unsigned features
     p->server = s;
     p->principal = xstrdup(principal);
     p->features = features;
-    p->server_asks = s->sc->options.server_asks == CONFIG_SERVER_ASKS_YES &&
-                     s->sc->options.sharing == CONFIG_SHARING_SHARED;
-    p->slot_count = s->sc->resilience.max_connections;
-    p->slots = xcalloc(p->slot_count, sizeof(*p->slots));
+    p->server_asks =
+        s->sc->options.server_asks == CONFIG_SERVER_ASKS_YES && s->sharing == CONFIG_SHARING_SHARED;
     TAILQ_INIT(&p->turns);
     timer_init(&p->shrink, shrink, p);
     timer_init(&p->exorcism, exorcise, p);
     task_init(&p->pump, queue_pump, p);
     p->idle_since = s->env->now;
     s->user->pool_init(p);
-    for (unsigned i = 0; i < p->slot_count; i++)
-        conn_init(&p->slots[i], p, i);
+    pool_resize(p);
     p->next = s->pools;
     s->pools = p;
     return p;
@@ -409,7 +420,7 @@ void pool_stop(struct pool *p, bool now)
         queue_refuse(p, REASON_SHUTTING_DOWN, USEC_NEVER);
     }
     for (unsigned i = 0; i < p->slot_count; i++)
-        conn_retire(&p->slots[i], now);
+        conn_retire(p->slots[i], now);
     server_on_pool_quiet(p->server);
 }
 
@@ -418,8 +429,10 @@ void pool_free(struct pool *p)
     env_timer_clear(pool_env(p), &p->shrink);
     env_timer_clear(pool_env(p), &p->exorcism);
     env_task_clear(pool_env(p), &p->pump);
-    for (unsigned i = 0; i < p->slot_count; i++)
-        conn_done(&p->slots[i]);
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        conn_done(p->slots[i]);
+        free(p->slots[i]);
+    }
     p->server->user->pool_done(p);
     free(p->slots);
     free(p->principal);

@@ -19,7 +19,7 @@ struct balance_rules queue_rules(const struct pool *p)
         [CONFIG_SHARING_SESSION] = BALANCE_SESSION,
     };
     return (struct balance_rules){
-        .sharing = sharing[pool_config(p)->options.sharing],
+        .sharing = sharing[p->server->sharing],
         .max_running = pool_config(p)->limits.max_in_flight_per_connection,
         .max_pending = CONN_PENDING_HIGH,
         .one_interactive = p->server_asks,
@@ -31,10 +31,10 @@ static bool is_elsewhere(const struct conn *c)
 {
     const struct pool *p = c->pool;
     bool may_grow = pool_count_recovering(p) == 0;
-    if (pool_config(p)->options.sharing == CONFIG_SHARING_SESSION)
+    if (p->server->sharing == CONFIG_SHARING_SESSION)
         return false; /* a session has one connection for its life */
     for (unsigned i = 0; i < p->slot_count; i++) {
-        const struct conn *o = &p->slots[i];
+        const struct conn *o = p->slots[i];
         if (o != c &&
             (conn_is_well(o) || conn_is_starting(o) || (o->state == CONN_IDLE && may_grow)))
             return true;
@@ -94,7 +94,7 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     struct conn *best = NULL;
     struct balance_conn best_view;
     for (unsigned i = 0; i < p->slot_count; i++) {
-        struct conn *c = &p->slots[i];
+        struct conn *c = p->slots[i];
         struct balance_conn v = conn_view(c, a);
         if (!balance_fits(&r, &v, t->interactive) || (picky && v.haunted))
             continue;
@@ -126,7 +126,7 @@ static void run(struct ticket *t, struct conn *c)
     t->conn = c;
     c->running++;
     c->interactive += t->interactive;
-    if (pool_config(c->pool)->options.sharing != CONFIG_SHARING_SHARED) {
+    if (c->pool->server->sharing != CONFIG_SHARING_SHARED) {
         c->lessee = a;
         c->used = true;
     }
@@ -141,7 +141,7 @@ static void run(struct ticket *t, struct conn *c)
 static const struct conn *only_place(const struct ticket *t)
 {
     const struct affinity *a = t->affinity;
-    return pool_config(a->pool)->options.sharing == CONFIG_SHARING_SESSION ? a->home : NULL;
+    return a->pool->server->sharing == CONFIG_SHARING_SESSION ? a->home : NULL;
 }
 
 /* When a connection that t could run on is tried again; USEC_NEVER when none waits for that. */
@@ -314,7 +314,7 @@ void ticket_done(struct ticket *t)
     c->running--;
     c->interactive -= t->interactive;
     if (c->running == 0) {
-        if (pool_config(c->pool)->options.sharing == CONFIG_SHARING_EXCLUSIVE)
+        if (c->pool->server->sharing == CONFIG_SHARING_EXCLUSIVE)
             c->lessee = NULL;
         pool_note_idle(c);
     }
@@ -355,8 +355,8 @@ static struct ticket *next_in_turn(struct pool *p, struct conn **ret_conn)
 static void replace_drained(struct pool *p)
 {
     for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].draining && p->slots[i].running == 0)
-            conn_fail(&p->slots[i], REASON_TIMEOUT, false, "it had stopped answering");
+        if (p->slots[i]->draining && p->slots[i]->running == 0)
+            conn_fail(p->slots[i], REASON_TIMEOUT, false, "it had stopped answering");
 }
 
 /* Serves the lines until nothing fits; whoever was served goes to the end of the turns. */

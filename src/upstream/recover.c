@@ -143,7 +143,7 @@ void recover_kick(struct pool *p)
 {
     usec_t now = pool_env(p)->now;
     for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
-        struct conn *c = &p->slots[i];
+        struct conn *c = p->slots[i];
         if (c->state == CONN_WAITING && (c->held || c->retry_at <= now))
             recover_due(c);
     }
@@ -199,7 +199,7 @@ static void repair(struct conn *c, enum recovery_fault fault)
 static void audit(struct pool *p)
 {
     for (unsigned i = 0; i < p->slot_count; i++) {
-        struct conn *c = &p->slots[i];
+        struct conn *c = p->slots[i];
         guard_on_sweep(c);
         /* Its own timer is about to end what it does: after a standstill the sweep may come first.
          */
@@ -313,7 +313,7 @@ void server_recover(struct server *s, enum recover_by by, struct recover_result 
         if (p->stopping)
             continue;
         for (unsigned i = 0; i < p->slot_count; i++)
-            force_slot(&p->slots[i], ret);
+            force_slot(p->slots[i], ret);
         p->empty_since = p->empty_since ? s->env->now : 0;
         if (pool_is_used(p))
             pool_start(p);

@@ -12,7 +12,7 @@ static bool pool_is_quiet(const struct pool *p)
     if (!p->stopping || p->affinities)
         return false;
     for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state != CONN_IDLE)
+        if (p->slots[i]->state != CONN_IDLE)
             return false;
     return true;
 }
@@ -45,6 +45,7 @@ struct server *server_new(struct env *env, struct config *config, const struct s
     s->env = env;
     s->config = config_ref(config);
     s->sc = sc;
+    s->sharing = sc->options.sharing;
     s->transport = transport;
     s->transport_arg = transport_arg;
     s->user = user;

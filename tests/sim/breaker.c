@@ -134,7 +134,7 @@ void breaker_lets(const struct backend *b)
         return;
     for (const struct pool *p = s->pools; p; p = p->next)
         for (unsigned i = 0; i < p->slot_count; i++)
-            running += p->slots[i].running;
+            running += p->slots[i]->running;
     CHECK(I6_BREAKER, running <= 1 + (all - 1) * passed / ramp,
           "%s: %u requests run %.3f s after it closed", b->name, running,
           (double)passed / USEC_PER_SEC);

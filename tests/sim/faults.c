@@ -327,7 +327,7 @@ static void check_forced(const struct server *s)
           s->sc->name);
     for (const struct pool *p = s->pools; p; p = p->next)
         for (unsigned i = 0; i < p->slot_count && !p->stopping; i++) {
-            const struct conn *c = &p->slots[i];
+            const struct conn *c = p->slots[i];
             CHECK(I8_RECOVERY,
                   c->state != CONN_WAITING ||
                       (c->recovery.failures == 0 && c->recovery.attempts == 0 &&
@@ -357,8 +357,8 @@ bool lose_a_timer(void)
     for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++)
         for (struct pool *p = b->route->server->pools; p; p = p->next)
             for (unsigned i = 0; i < p->slot_count; i++)
-                if (timer_armed(&p->slots[i].timer) && upto(++n) == 0)
-                    chosen = &p->slots[i];
+                if (timer_armed(&p->slots[i]->timer) && upto(++n) == 0)
+                    chosen = p->slots[i];
     if (!chosen)
         return false;
     struck(FAULT_timer_lost);

@@ -199,7 +199,7 @@ void lists_check(void)
 /* The most verbose level that a client of this connection asked for; -1 = none did. */
 static int level_wanted(const struct conn *c)
 {
-    bool own = c->pool->server->sc->options.sharing == CONFIG_SHARING_SESSION;
+    bool own = c->pool->server->sharing == CONFIG_SHARING_SESSION;
     int wanted = -1;
     for (const struct player *p = sim.players; p < sim.players + sim.player_n; p++) {
         if (!playing(p) || p->session->affinity.pool != c->pool || p->level < 0 ||

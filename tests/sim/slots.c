@@ -100,8 +100,8 @@ static void check_pool(const struct pool *p)
     const struct server_config *sc = p->server->sc;
     unsigned kept = 0;
     for (unsigned i = 0; i < p->slot_count; i++) {
-        check_slot(&p->slots[i]);
-        kept += p->slots[i].state != CONN_IDLE;
+        check_slot(p->slots[i]);
+        kept += p->slots[i]->state != CONN_IDLE;
     }
     CHECK(I8_RECOVERY, p->slot_count == sc->resilience.max_connections,
           "%s: a slot was thrown away", sc->name);
@@ -129,7 +129,7 @@ static bool pool_is_well(const struct pool *p)
 {
     unsigned ready = 0, on_its_way = 0;
     for (unsigned i = 0; i < p->slot_count; i++) {
-        const struct conn *c = &p->slots[i];
+        const struct conn *c = p->slots[i];
         ready += c->state == CONN_READY;
         on_its_way += c->state == CONN_WAITING || c->state == CONN_CONNECTING ||
                       c->state == CONN_HANDSHAKE || (c->state == CONN_CLOSING && c->failed);
@@ -142,8 +142,8 @@ static void describe(const struct pool *p, char *out, size_t cap)
     size_t n = (size_t)snprintf(out, cap, "%s, %u sessions, at least %u:", p->server->sc->name,
                                 p->affinities, p->server->sc->resilience.min_connections);
     for (unsigned i = 0; i < p->slot_count && n < cap; i++)
-        n += (size_t)snprintf(out + n, cap - n, " %s%s", conn_state_name(p->slots[i].state),
-                              p->slots[i].failed ? "(failed)" : "");
+        n += (size_t)snprintf(out + n, cap - n, " %s%s", conn_state_name(p->slots[i]->state),
+                              p->slots[i]->failed ? "(failed)" : "");
 }
 
 bool everything_is_ready(char *ret_why, size_t cap)

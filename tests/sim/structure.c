@@ -59,7 +59,7 @@ static void check_slot(const struct conn *c)
     CHECK(STRUCTURE, (c->state == CONN_READY) <= (c->card != NULL), "slot %u has no card", c->slot);
     CHECK(STRUCTURE, !c->lessee || session_lives(c->lessee), "slot %u is leased to the dead",
           c->slot);
-    if (c->pool->server->sc->options.sharing == CONFIG_SHARING_EXCLUSIVE)
+    if (c->pool->server->sharing == CONFIG_SHARING_EXCLUSIVE)
         CHECK(STRUCTURE, (c->lessee != NULL) == (c->running > 0), "slot %u: lease", c->slot);
     const struct affinity *a;
     LIST_FOREACH (a, &c->homed, home_link)
@@ -72,7 +72,7 @@ static void check_pool(struct pool *p)
     unsigned waiting = 0, affinities = 0, levels[MCP_LOG_UNSET] = {0};
     const struct pool_state *st = p->user;
     for (unsigned i = 0; i < p->slot_count; i++)
-        check_slot(&p->slots[i]);
+        check_slot(p->slots[i]);
     struct session *s, *next;
     HASH_ITER (hh, sim.proxy->sessions, s, next) {
         if (s->affinity.pool != p)
@@ -91,7 +91,7 @@ static void check_pool(struct pool *p)
     }
     CHECK(STRUCTURE, p->waiting == waiting, "%u in line, %u counted", waiting, p->waiting);
     for (unsigned i = 0; affinities == 0 && i < p->slot_count; i++)
-        CHECK(STRUCTURE, p->slots[i].keepers == 0, "subscriptions of nobody");
+        CHECK(STRUCTURE, p->slots[i]->keepers == 0, "subscriptions of nobody");
     CHECK(STRUCTURE, p->affinities == affinities, "%u sessions, %u counted", affinities,
           p->affinities);
     CHECK(STRUCTURE, memcmp(levels, st->level_count, sizeof(levels)) == 0, "log levels");
@@ -101,11 +101,11 @@ static void check_pool(struct pool *p)
 static bool has_room(const struct pool *p, const struct conn *c, const struct affinity *a,
                      bool interactive)
 {
-    bool shuns = c->suspect && p->server->sc->options.sharing != CONFIG_SHARING_SESSION;
+    bool shuns = c->suspect && p->server->sharing != CONFIG_SHARING_SESSION;
     if (c->state != CONN_READY || c->draining || shuns || conn_pending(c) ||
         c->running >= p->server->sc->limits.max_in_flight_per_connection)
         return false;
-    switch (p->server->sc->options.sharing) {
+    switch (p->server->sharing) {
     case CONFIG_SHARING_SHARED:
         return !p->server_asks || !interactive ||
                (c->interactive == 0 && c->ghosts_until <= sim.env.now);
@@ -140,9 +140,9 @@ static void check_nobody_waits_in_vain(const struct pool *p)
         TAILQ_FOREACH (t, &a->waiting, link)
             for (unsigned i = 0; i < p->slot_count; i++)
                 CHECK(STRUCTURE,
-                      !has_room(p, &p->slots[i], a, t->interactive) ||
-                          (fresh && p->slots[i].ghosts_until > sim.env.now),
-                      "somebody waits though slot %u has room", p->slots[i].slot);
+                      !has_room(p, p->slots[i], a, t->interactive) ||
+                          (fresh && p->slots[i]->ghosts_until > sim.env.now),
+                      "somebody waits though slot %u has room", p->slots[i]->slot);
     }
 }
 

@@ -124,13 +124,13 @@ START_TEST(a_recovery_tries_at_once)
     proxy_start(w.proxy);
     turn();
     ck_assert_uint_eq(w.opens, 2);
-    ck_assert_uint_eq(server_at(1)->pools->slots[0].state, CONN_WAITING);
+    ck_assert_uint_eq(server_at(1)->pools->slots[0]->state, CONN_WAITING);
     w.refuse = false;
     ck_assert_uint_eq(ask("POST /recover?server=other"), 200);
     turn();
     ck_assert_uint_eq(w.opens, 3);
-    ck_assert_uint_eq(server_at(0)->pools->slots[0].state, CONN_WAITING);
-    ck_assert_uint_eq(server_at(1)->pools->slots[0].state, CONN_READY);
+    ck_assert_uint_eq(server_at(0)->pools->slots[0]->state, CONN_WAITING);
+    ck_assert_uint_eq(server_at(1)->pools->slots[0]->state, CONN_READY);
     cJSON *t = cJSON_Parse(body);
     ck_assert_int_eq(cJSON_GetArraySize(at(t, "servers", NULL)), 1);
     ck_assert_str_eq(text(at(t, "servers", "0", "name", NULL)), "other");
@@ -142,7 +142,7 @@ START_TEST(a_recovery_tries_at_once)
     ck_assert_uint_eq(ask("POST /recover"), 200);
     turn();
     ck_assert_uint_eq(w.opens, 4);
-    ck_assert_uint_eq(server_at(0)->pools->slots[0].state, CONN_READY);
+    ck_assert_uint_eq(server_at(0)->pools->slots[0]->state, CONN_READY);
     t = cJSON_Parse(body);
     ck_assert_int_eq(cJSON_GetArraySize(at(t, "servers", NULL)), 2);
     ck_assert_double_eq(number(at(t, "servers", "0", "started", NULL)), 1);

@@ -94,7 +94,7 @@ START_TEST(a_server_that_cannot_be_started)
     const cJSON *slot = at(s, "pools", "0", "slots", "0", NULL);
     ck_assert_str_eq(text(at(slot, "state", NULL)), "waiting");
     ck_assert_str_eq(text(at(slot, "last_error", NULL)), "refused by the test");
-    const struct conn *c = &server_at(0)->pools->slots[0];
+    const struct conn *c = server_at(0)->pools->slots[0];
     double due = ceil((double)(c->retry_at - w.env.now) / 1000);
     ck_assert_double_gt(due, 0);
     ck_assert_double_eq(number(at(slot, "next_attempt_ms", NULL)), due);
@@ -112,7 +112,7 @@ START_TEST(a_slot_is_shown_as_it_is)
     world_new(NULL, NULL);
     proxy_start(w.proxy);
     turn();
-    struct conn *c = &server_at(0)->pools->slots[0], saved = *c;
+    struct conn *c = server_at(0)->pools->slots[0], saved = *c;
     c->recovery = (struct recovery){.failures = 3, .attempts = 4, .cycles = 5};
     c->running = 6;
     c->suspect = true;

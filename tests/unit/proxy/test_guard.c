@@ -14,7 +14,7 @@ static struct server *server(void)
 
 static struct conn *slot(unsigned i)
 {
-    return &server()->pools->slots[i];
+    return server()->pools->slots[i];
 }
 
 static enum breaker_state state(void)

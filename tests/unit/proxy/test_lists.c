@@ -119,7 +119,7 @@ START_TEST(a_server_that_is_slow_over_many_pages_is_not_taken_for_dead)
     answer_to(f, fake_read(f), "{\"tools\":[2],\"nextCursor\":\"c\"}");
     pass(3 * USEC_PER_SEC); /* the check ends, its last question is three seconds old */
     ck_assert_has(client_read(&a), CHANGED);
-    ck_assert(!s->pools->slots[0].suspect);
+    ck_assert(!s->pools->slots[0]->suspect);
     ck_assert_uint_eq(s->breaker.failures, 0);
     end();
 }

@@ -11,7 +11,7 @@ static const struct pool *pool0(void)
 
 static const struct conn *slot0(void)
 {
-    return &pool0()->slots[0];
+    return pool0()->slots[0];
 }
 
 static void begin(const char *top)

@@ -104,9 +104,9 @@ START_TEST(subscriptions_are_made_though_the_home_was_about_to_go)
     client_close(&other);
     snprintf(id, sizeof(id), "%s", kept);
     w.close_delay = 2 * USEC_PER_SEC;
-    while (route_at(w.proxy, 0)->server->pools->slots[0].state == CONN_READY)
+    while (route_at(w.proxy, 0)->server->pools->slots[0]->state == CONN_READY)
         pass(USEC_PER_SEC);
-    ck_assert_int_eq(route_at(w.proxy, 0)->server->pools->slots[0].state, CONN_CLOSING);
+    ck_assert_int_eq(route_at(w.proxy, 0)->server->pools->slots[0]->state, CONN_CLOSING);
     ck_assert_int_eq(come_back(&c, "anonymous"), 0);
     pass(8 * USEC_PER_SEC); /* before the monitor pings, too */
     ck_assert_ptr_nonnull(w.fakes);

@@ -24,7 +24,7 @@ static unsigned in_state(enum conn_state state)
     const struct pool *p = route_at(w.proxy, 0)->server->pools;
     unsigned n = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i].state == state;
+        n += p->slots[i]->state == state;
     return n;
 }
 
@@ -162,7 +162,7 @@ START_TEST(nobody_waits_for_a_home_that_was_lost_beside_one_with_room)
     begin(",\"resilience\":{\"min_connections\":2,\"recovery_jitter_max\":0}");
     pass(11 * USEC_PER_SEC); /* stable: it is tried again at once */
     client_ready(&a);
-    unsigned home = LIST_EMPTY(&route_at(w.proxy, 0)->server->pools->slots[0].homed);
+    unsigned home = LIST_EMPTY(&route_at(w.proxy, 0)->server->pools->slots[0]->homed);
     w.start_delay = 15 * USEC_PER_SEC;
     fake_die(fake_at(home));
     turn();

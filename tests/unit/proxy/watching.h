@@ -22,7 +22,7 @@ static inline struct pool *pool(void)
 
 static inline struct conn *slot(unsigned i)
 {
-    return &pool()->slots[i];
+    return pool()->slots[i];
 }
 
 static inline uint64_t count(enum metric id)
