@@ -49,8 +49,10 @@ int inherit_claim_inet(struct inherited *in, const char *name);
 int inherit_claim_path(struct inherited *in, const char *path);
 
 /* Closes what was not claimed, calling on_closed (unless NULL) for each beforehand: the manager may
- * have to be told, or its copy stays open. what: such as "a listening socket". Frees in. */
-void inherit_free(struct inherited *in,
-                  void (*on_closed)(void *arg, const char *name, const char *what), void *arg);
+ * have to be told, or its copy stays open. what: such as "a listening socket". Frees in. Returns
+ * NULL. */
+struct inherited *inherit_free(struct inherited *in,
+                               void (*on_closed)(void *arg, const char *name, const char *what),
+                               void *arg);
 
 #endif

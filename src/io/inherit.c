@@ -52,6 +52,15 @@ void inherit_add(struct inherited *in, int fd, const char *name)
     in->v[in->n++] = (struct entry){.fd = fd, .name = xstrndup(name, INHERIT_NAME_MAX)};
 }
 
+/* What the manager takes for a name itself; it is told to it again later. */
+static bool is_name(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] < 0x20 || p[i] > 0x7e)
+            return false;
+    return n > 0 && n <= INHERIT_NAME_MAX;
+}
+
 /* The next of the colon-separated names, "unknown" when there is no more. */
 static char *next_name(const char **at)
 {
@@ -60,7 +69,7 @@ static char *next_name(const char **at)
         return xstrdup("unknown");
     size_t n = strcspn(p, ":");
     *at = p[n] ? p + n + 1 : NULL;
-    return n ? xstrndup(p, n) : xstrdup("unknown");
+    return is_name(p, n) ? xstrndup(p, n) : xstrdup("unknown");
 }
 
 struct inherited *inherit_take(void)
@@ -192,8 +201,9 @@ static const char *kind_of(int fd)
     return "not a socket";
 }
 
-void inherit_free(struct inherited *in,
-                  void (*on_closed)(void *arg, const char *name, const char *what), void *arg)
+struct inherited *inherit_free(struct inherited *in,
+                               void (*on_closed)(void *arg, const char *name, const char *what),
+                               void *arg)
 {
     for (size_t i = 0; in && i < in->n; i++) {
         struct entry *e = &in->v[i];
@@ -207,4 +217,5 @@ void inherit_free(struct inherited *in,
     if (in)
         free(in->v);
     free(in);
+    return NULL;
 }

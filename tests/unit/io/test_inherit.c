@@ -198,6 +198,7 @@ START_TEST(descriptors_are_taken_from_the_environment)
     ck_assert_str_eq(names_taken("2", NULL, true), "3=unknown 4=unknown ");
     ck_assert_str_eq(names_taken("2", "http", true), "3=http 4=unknown ");
     ck_assert_str_eq(names_taken("2", ":x", true), "3=unknown 4=x ");
+    ck_assert_str_eq(names_taken("2", "a\nREADY=1:x", true), "3=unknown 4=x ");
 }
 END_TEST
 
@@ -237,5 +238,5 @@ int main(void)
     tcase_add_test(tc, what_is_meant_for_another_process_is_left_alone);
     tcase_add_test(tc, numbers_that_are_none_are_nothing);
     tcase_add_test(tc, descriptors_that_are_not_open_are_passed_over);
-    return run_suite("inherit", tc);
+    return run_suite("io/inherit", tc);
 }
