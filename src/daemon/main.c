@@ -1,6 +1,8 @@
-/* mcpoold: options, configuration, wiring, signals. The only place that exits. */
+/* mcpoold: configuration, wiring, signals. The only place that exits. */
+#include "directories.h"
+#include "options.h"
+
 #include "base/log.h"
-#include "base/version.h"
 #include "config/config.h"
 #include "front/admin.h"
 #include "front/front.h"
@@ -13,16 +15,13 @@
 #include "upstream/stdio.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 struct daemon {
     struct loop loop;
@@ -32,124 +31,6 @@ struct daemon {
     struct admin *admin;
     struct store *journal;
 };
-
-struct options {
-    const char *config_path;
-    int log_level; /* -1: as configured */
-    bool check, reference;
-};
-
-static void usage(FILE *f)
-{
-    fputs("Usage: mcpoold [OPTION]...\n"
-          "A proxy between MCP clients and MCP servers.\n\n"
-          "  -c, --config FILE       configuration file\n"
-          "      --check             check the configuration, say what is wrong, and exit\n"
-          "      --config-reference  print the reference of all options (Markdown) and exit\n"
-          "  -l, --log-level LEVEL   debug, info, notice, warning, error or critical\n"
-          "  -V, --version           print the version and exit\n"
-          "  -h, --help              print this and exit\n\n"
-          "Without --config the first of these that exists is read:\n"
-          "  $XDG_CONFIG_HOME/mcpool/mcpool.json (or ~/.config/mcpool/mcpool.json)\n"
-          "  /etc/mcpool/mcpool.json\n\n"
-          "SIGTERM and SIGINT let calls in flight finish, a second one stops at once.\n",
-          f);
-}
-
-/* 0 = go on; 1 = done, exit status 0; 2 = wrong usage. */
-static int parse_options(int argc, char **argv, struct options *o)
-{
-    static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"config-reference", no_argument, NULL, 'r'},
-        {"log-level", required_argument, NULL, 'l'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    *o = (struct options){.log_level = -1};
-    int opt;
-    while ((opt = getopt_long(argc, argv, "c:l:Vh", longs, NULL)) != -1) {
-        switch (opt) {
-        case 'c':
-            o->config_path = optarg;
-            break;
-        case 'k':
-            o->check = true;
-            break;
-        case 'r':
-            o->reference = true;
-            break;
-        case 'l':
-            o->log_level = log_level_from_name(optarg);
-            if (o->log_level < 0) {
-                fprintf(stderr, "mcpoold: unknown log level \"%s\"\n", optarg);
-                return 2;
-            }
-            break;
-        case 'V':
-            puts("mcpoold " MCPOOL_VERSION);
-            return 1;
-        case 'h':
-            usage(stdout);
-            return 1;
-        default:
-            fputs("Try 'mcpoold --help'.\n", stderr);
-            return 2;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "mcpoold: unexpected argument \"%s\"\nTry 'mcpoold --help'.\n",
-                argv[optind]);
-        return 2;
-    }
-    return 0;
-}
-
-/* mkdir -p with private permissions. 0 or -errno. */
-static int make_path(const char *path)
-{
-    char part[PATH_MAX];
-    size_t n = strlen(path);
-    if (n >= sizeof(part))
-        return -ENAMETOOLONG;
-    for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
-/* The runtime and state directories are made when they are missing. One that is there must be ours
- * and closed to the writes of others: whoever can write to it could put sockets and files under our
- * names. */
-static int ensure_directory(const char *path)
-{
-    struct stat st;
-    int r = make_path(path);
-    if (r < 0) {
-        log_error(NULL, "cannot create directory %s: %s", path, strerror(-r));
-        return r;
-    }
-    if (stat(path, &st) < 0) {
-        r = -errno;
-        log_error(NULL, "cannot look at directory %s: %s", path, strerror(-r));
-        return r;
-    }
-    if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
-        (st.st_mode & (S_IWGRP | S_IWOTH))) {
-        log_error(NULL,
-                  "%s must be a directory of the user who runs mcpoold, writable by nobody else",
-                  path);
-        return -EPERM;
-    }
-    return 0;
-}
 
 /* How long answers that were written at the very end may take to reach slow clients. */
 #define LAST_ANSWERS (2 * USEC_PER_SEC)
@@ -286,9 +167,9 @@ static int serve(const char *path, const struct options *o)
     if (r < 0)
         return EXIT_FAILURE;
     log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
-    r = ensure_directory(d.config->runtime_dir);
+    r = directory_ensure(d.config->runtime_dir);
     if (r == 0)
-        r = ensure_directory(d.config->state_dir);
+        r = directory_ensure(d.config->state_dir);
     if (r == 0)
         r = run(&d);
     config_unref(d.config);
@@ -298,7 +179,7 @@ static int serve(const char *path, const struct options *o)
 int main(int argc, char **argv)
 {
     struct options o;
-    int done = parse_options(argc, argv, &o);
+    int done = options_parse(argc, argv, &o);
     if (done)
         return done == 1 ? EXIT_SUCCESS : 2;
     if (o.reference) {
