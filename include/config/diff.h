@@ -55,6 +55,11 @@ void config_plan_make(const struct config *old, const struct config *new_config,
                       struct config_plan *ret);
 void config_plan_done(struct config_plan *p);
 
+/* Gives next the values that old has wherever a change needs a restart, so that it describes what
+ * is in force once it has been applied. Global rows, and those of servers that are enabled in both.
+ * After config_plan_make; nobody else may have a reference to next yet. */
+void config_keep(const struct config *old, struct config *next);
+
 /* Whether nothing at all differs. */
 bool config_plan_is_empty(const struct config_plan *p);
 

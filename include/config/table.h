@@ -49,6 +49,7 @@ struct config_row {
     const char *const *values; /* ENUM, FLAGS, CHOICE: NULL-terminated */
     const char *unit;          /* COUNT: what is counted */
     bool reloadable;           /* a changed value takes effect without a restart */
+    bool renews;               /* … on connections that are made after it only */
     bool inert;                /* accepted with a warning: this version does not act on it yet */
     bool per_server;           /* the section may also stand in a server's entry with this key */
     size_t offset;             /* of the member in the section's struct */

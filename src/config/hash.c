@@ -52,7 +52,7 @@ uint64_t server_identity_hash(const struct server_config *s)
     return finish(h);
 }
 
-static const void *section_base(const struct server_config *s, enum config_section section)
+const void *server_section(const struct server_config *s, enum config_section section)
 {
     switch (section) {
     case CONFIG_SECTION_LIMITS:
@@ -75,7 +75,7 @@ uint64_t server_settings_hash(const struct server_config *s)
     uint64_t h = SEED;
     const struct config_row *rows = config_rows(&n);
     for (size_t i = 0; i < n; i++) {
-        const void *base = section_base(s, rows[i].section);
+        const void *base = server_section(s, rows[i].section);
         if (base == NULL || !rows[i].per_server)
             continue;
         if (rows[i].type == CONFIG_TYPE_CHOICE)

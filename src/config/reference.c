@@ -42,7 +42,13 @@ static const char intro[] =
     "* A **size** is a number of bytes or a string with a unit: `\"4MiB\"`. `KiB` `MiB` `GiB`, and "
     "`k` `m` `g`\n"
     "  alone, are powers of 1024; `kB` `MB` `GB` are powers of 1000.\n"
-    "* A changed file takes effect at the next start.\n"
+    "* A changed file takes effect when mcpoold is told to read it again: SIGHUP, `systemctl "
+    "reload "
+    "mcpool` or\n"
+    "  `mcpoolctl reload`, which with `--dry-run` only says what would become of it. A file with "
+    "an "
+    "error\n"
+    "  changes nothing. Where nothing else is said below, a changed value acts at once.\n"
     "\n"
     "## Variables\n"
     "\n"
@@ -177,6 +183,11 @@ static void write_row(const struct config_row *row, FILE *f)
     fprintf(f, "\n");
     if (row->per_server && row->section == CONFIG_SECTION_LIMITS)
         fprintf(f, "* May differ between servers\n");
+    if (!row->reloadable)
+        fprintf(f,
+                "* A change needs a restart of mcpoold; until then the old value stays in force\n");
+    else if (row->renews)
+        fprintf(f, "* A change renews the server's connections, each when its calls have ended\n");
     if (row->inert)
         fprintf(f, "* Accepted, but without effect in this version\n");
 }

@@ -16,6 +16,10 @@ void endpoint_read(struct config_reader *r, const struct jsonc_member *entry, co
 /* Whether key is a spelling that some client uses for one of those. */
 bool endpoint_is_alias(const char *key);
 
+/* The struct that holds a server's values of a section's rows; NULL for a section that servers have
+ * none of (hash.c). */
+const void *server_section(const struct server_config *s, enum config_section section);
+
 /* server_config.identity_hash and .settings_hash (hash.c). */
 uint64_t server_identity_hash(const struct server_config *s);
 uint64_t server_settings_hash(const struct server_config *s);

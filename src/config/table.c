@@ -41,7 +41,7 @@ static const char *const version_names[] = {"2024-11-05", "2025-03-26", "2025-06
 #define LIMIT      .section = CONFIG_SECTION_LIMITS
 #define RESILIENCE .section = CONFIG_SECTION_RESILIENCE, .per_server = true, .reloadable = true
 #define DEFAULT    .section = CONFIG_SECTION_DEFAULTS, .per_server = true
-#define SERVER     .section = CONFIG_SECTION_SERVER, .reloadable = true
+#define SERVER     .section = CONFIG_SECTION_SERVER, .reloadable = true, .renews = true
 
 #define AT(type, member) .key = #member, .offset = offsetof(struct type, member)
 
@@ -56,6 +56,7 @@ static const char *const version_names[] = {"2024-11-05", "2025-03-26", "2025-06
 static const struct config_row rows[] = {
     /* ---- top ---- */
     {TOP, .key = "listen", .type = CONFIG_TYPE_LISTEN, .def_text = "127.0.0.1:7332",
+     .reloadable = true,
      .help =
          "Where clients connect, besides the unix sockets in `runtime_dir`: an array of "
          "`\"host:port\"` (`\"[::1]:7332\"` for IPv6, port 0 for any free one) and "
@@ -319,7 +320,6 @@ static const struct config_row rows[] = {
      .help = "Whether the server runs and can be reached. `\"disabled\": true`, as some clients "
              "write it, is understood too."},
     {DEFAULT, AT(server_options, sharing), ENUM(sharing_names, CONFIG_SHARING_SHARED),
-     .reloadable = true,
      .help = "`shared`: many client sessions at once on each connection. `exclusive`: a connection "
              "serves one session while that has requests in flight. `session`: each client session "
              "has a connection of its own. Different users never share."},
@@ -345,7 +345,7 @@ static const struct config_row rows[] = {
      .help = "While the circuit breaker is open, let calls wait up to `queue_timeout` for the "
              "server instead of refusing them at once."},
     {DEFAULT, AT(server_options, pin_version), .type = CONFIG_TYPE_CHOICE, .values = version_names,
-     .def_text = "the newest", .reloadable = true,
+     .def_text = "the newest", .reloadable = true, .renews = true,
      .help = "Protocol revision to offer to the server, for one that breaks on newer ones."},
 
     /* ---- one server ---- */
