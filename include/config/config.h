@@ -100,6 +100,22 @@ enum config_feature {
     CONFIG_FEATURE_ROOTS = 1 << 2,
 };
 
+/* One entry of `tokens`: who presents one of its secrets is this principal. */
+struct config_token {
+    const char *name;
+    const char *principal; /* "token:NAME" */
+    bool all_servers;
+    struct config_strings servers; /* unless all_servers: the only ones it opens */
+};
+
+#define CONFIG_SECRET_DIGEST 32
+
+/* A secret, as its SHA-256; the text is nowhere in a snapshot. */
+struct config_secret {
+    unsigned char digest[CONFIG_SECRET_DIGEST];
+    size_t token; /* whose it is: index into config.tokens */
+};
+
 /* ---- sections ---- */
 
 /* Section `resilience`, globally and per server: resilience.md section 1. */
@@ -173,6 +189,7 @@ struct config_limits {
     size_t body_min_rate; /* bytes per second; 0 = no minimum */
     usec_t body_rate_window;
     usec_t idle_connection_timeout; /* 0 = never */
+    usec_t auth_failure_delay;      /* 0 = none */
     /* children */
     size_t stderr_line_bytes;         /* per server */
     unsigned stderr_lines_per_second; /* per server; 0 = no limit */
@@ -238,11 +255,17 @@ struct config {
     unsigned refs;
     const char *path; /* of the file, as given; "(text)" for config_parse */
     enum log_level log_level;
-    const char *runtime_dir; /* absolute */
-    const char *state_dir;   /* absolute */
-    const char *admin_path;  /* unix socket of the admin interface, absolute */
+    const char *runtime_dir;                  /* absolute */
+    const char *state_dir;                    /* absolute */
+    const char *admin_path;                   /* unix socket of the admin interface, absolute */
+    const struct config_listen *admin_listen; /* its read-only port, loopback; NULL = none */
     size_t listen_n;
     const struct config_listen *listen;
+    bool allow_unauthenticated;
+    size_t tokens_n; /* 0: clients over TCP need none */
+    const struct config_token *tokens;
+    size_t secrets_n;
+    const struct config_secret *secrets;
     struct config_http http;
     struct config_limits limits;
     struct config_resilience resilience;
@@ -289,9 +312,16 @@ struct config_params {
     void *getenv_arg;
     uid_t uid;            /* may own the file, besides root; chooses the default directories */
     const char *base_dir; /* config_parse only: what relative paths are relative to; NULL = "." */
-    /* Leaves `mcpServers` alone, for who needs to know where things are and not what they are: its
-     * variables may be set in the daemon's environment only. */
+    /* Leaves `mcpServers` and `tokens` alone, for who needs to know where things are and not what
+     * they are: their variables may be set in the daemon's environment only, and their files be
+     * readable for its user only. */
     bool without_servers;
+    /* The file is only to be judged, perhaps by another user than it is for: a token file that only
+     * that user can read, and credentials that only the service manager can pass, are warned about.
+     */
+    bool check_only;
+    /* Whether every address of a host name is a loopback one; NULL = that is not known. */
+    bool (*is_loopback_name)(const char *host);
 };
 
 /* The file to read when none was named: $XDG_CONFIG_HOME/mcpool/mcpool.json (without the variable,
@@ -315,6 +345,9 @@ struct config *config_ref(struct config *c);
 
 /* Drops one reference. Accepts NULL. Returns NULL. */
 struct config *config_unref(struct config *c);
+
+/* Whether the token opens the server of that name. */
+bool config_token_opens(const struct config_token *t, const char *server);
 
 /* The entry of that exact name, disabled ones included; NULL when there is none. */
 const struct server_config *config_find_server(const struct config *c, struct slice name);

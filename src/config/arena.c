@@ -36,6 +36,7 @@ void arena_free(struct config_arena *a)
     while (a->newest != NULL) {
         struct chunk *c = a->newest;
         a->newest = c->next;
+        explicit_bzero(c->data, c->used); /* it may hold secrets of the file */
         free(c);
     }
     free(a);

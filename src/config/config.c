@@ -8,6 +8,7 @@
  * gives that back. */
 #include "config/config.h"
 
+#include "config/access.h"
 #include "config/file.h"
 #include "config/servers.h"
 
@@ -74,24 +75,19 @@ static const char *default_state_dir(struct config_reader *r)
 
 /* ---- listen and admin ---- */
 
-static bool parse_tcp(struct config_reader *r, struct config_pos pos, const char *text,
-                      struct config_listen *ret)
+bool section_parse_tcp(struct config_reader *r, struct config_pos pos, const char *key,
+                       const char *text, struct config_listen *ret)
 {
     struct diag_quote q;
     struct slice host, port;
     if (!address_split(slice_str(text), &host, &port) || port.p == NULL) {
         diag_error(r->errs, pos,
-                   "\"listen\": \"%s\" is neither \"host:port\" (\"[::1]:7332\" for IPv6) nor "
-                   "\"unix:/path\"",
-                   diag_quote(&q, text));
+                   "\"%s\": \"%s\" is not of the form \"host:port\" (\"[::1]:7332\" for IPv6)%s",
+                   key, diag_quote(&q, text),
+                   strcmp(key, "listen") == 0 ? " or \"unix:/path\"" : "");
         return false;
     }
-    if (!address_is_loopback(host))
-        diag_warning(r->errs, pos,
-                     "\"listen\": \"%s\" can be reached from other machines, and there is neither "
-                     "encryption nor authentication on it",
-                     diag_quote(&q, text));
-    ret->host_port = ret->text;
+    ret->text = ret->host_port = arena_strdup(r->arena, text);
     address_is_port(port, &ret->port);
     if (host.p[0] == '[')
         host = slice_of(host.p + 1, host.n - 2);
@@ -104,7 +100,7 @@ static bool parse_listen(struct config_reader *r, struct config_pos pos, const c
 {
     *ret = (struct config_listen){.text = arena_strdup(r->arena, text)};
     if (strncmp(text, "unix:", 5) != 0)
-        return parse_tcp(r, pos, text, ret);
+        return section_parse_tcp(r, pos, "listen", text, ret);
     ret->is_unix = true;
     ret->path = ret->text + 5;
     return section_check_socket_path(r, pos, ret->path);
@@ -141,7 +137,8 @@ static void read_listen(struct config_reader *r, const struct jsonc_member *m)
     r->cfg->listen_n = n;
 }
 
-/* security.md A08: the admin interface has no other door than a socket with peer credentials. */
+/* security.md A08: whatever changes something has no other door than a socket with peer
+ * credentials. */
 static void read_admin(struct config_reader *r, const struct jsonc_member *m)
 {
     const char *s = section_string(r, m, "");
@@ -149,7 +146,8 @@ static void read_admin(struct config_reader *r, const struct jsonc_member *m)
         return;
     if (strncmp(s, "unix:", 5) != 0)
         diag_error(r->errs, m->value->pos,
-                   "\"admin\" must be \"unix:/path\"; the admin interface is never on a TCP port");
+                   "\"admin\" must be \"unix:/path\"; for a TCP port, which only shows things, use "
+                   "\"admin_listen\"");
     else if (section_check_socket_path(r, m->value->pos, s + 5))
         r->cfg->admin_path = arena_strdup(r->arena, s + 5);
 }
@@ -210,6 +208,8 @@ static void read_top_key(struct config_reader *r, const struct jsonc_member *m)
         read_listen(r, m);
     else if (strcmp(m->key, "admin") == 0)
         read_admin(r, m);
+    else if (strcmp(m->key, "admin_listen") == 0)
+        access_read_admin_listen(r, m);
     else if (row != NULL)
         section_read_row(r, row, m, r->cfg, "");
     else if (strcmp(m->key, "servers") == 0 || strcmp(m->key, "mcp_servers") == 0)
@@ -238,12 +238,14 @@ static void read_top(struct config_reader *r, const struct jsonc_value *top)
     fill_in_paths(r);
     if (r->without_servers)
         return;
+    access_check_listen(r, top);
     const struct jsonc_member *servers = jsonc_member(top, "mcpServers");
     if (servers != NULL)
         servers_read(r, servers);
     else if (r->errs->errors == 0) /* the key may be among those misspelt */
         diag_warning(r->errs, top->pos,
                      "there are no \"mcpServers\", so there is nothing to serve");
+    access_read_tokens(r, jsonc_member(top, "tokens"));
 }
 
 /* ---- reading ---- */
@@ -264,6 +266,8 @@ static int read_text(struct slice text, const char *path, const struct config_pa
         .uid = params->uid,
         .base_dir = base_dir,
         .without_servers = params->without_servers,
+        .check_only = params->check_only,
+        .is_loopback_name = params->is_loopback_name,
     };
     r.cfg->refs = 1;
     r.cfg->arena = arena;
@@ -437,7 +441,9 @@ bool config_check(const char *path, const struct config_params *params, FILE *ou
     struct config_errors errs;
     struct config *c = NULL;
     config_errors_init(&errs);
-    bool good = config_load(path, params, &c, &errs) == 0;
+    struct config_params p = complete(params);
+    p.check_only = true;
+    bool good = config_load(path, &p, &c, &errs) == 0;
     config_errors_write(&errs, out);
     if (good)
         write_summary(c, out);

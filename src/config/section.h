@@ -16,7 +16,8 @@ struct config_reader {
     struct expand expand;
     uid_t uid;
     const char *base_dir; /* absolute */
-    bool without_servers;
+    bool without_servers, check_only;
+    bool (*is_loopback_name)(const char *host); /* NULL: that is not known */
 };
 
 /* Room for "mcpServers.NAME.limits.KEY". */
@@ -53,6 +54,14 @@ const char *section_string(struct config_reader *r, const struct jsonc_member *m
 
 /* Whether the string at pos is an absolute path that a unix socket can have; complains if not. */
 bool section_check_socket_path(struct config_reader *r, struct config_pos pos, const char *path);
+
+/* What is wrong with the name of a server or client, which none of `taken` may be, as it completes
+ * "the name …"; NULL when nothing is (servers.c). */
+const char *section_judge_name(const char *name, const char *const *taken, size_t taken_n);
+
+/* A TCP address that stands at pos under `key`; false after a complaint (config.c). */
+bool section_parse_tcp(struct config_reader *r, struct config_pos pos, const char *key,
+                       const char *text, struct config_listen *ret);
 
 /* Values of the addresses in a configuration (address.c); true when well-formed. */
 bool address_is_host(struct slice s); /* "name", "10.0.0.1", "[::1]" */

@@ -57,12 +57,11 @@ static bool is_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* What is wrong with the name; NULL when nothing is. */
-static const char *judge_name(const char *name)
+const char *section_judge_name(const char *name, const char *const *taken, size_t taken_n)
 {
     size_t n = strlen(name);
-    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
-        if (strcmp(name, reserved[i]) == 0)
+    for (size_t i = 0; i < taken_n; i++) {
+        if (strcmp(name, taken[i]) == 0)
             return "is reserved for mcpool itself";
     }
     if (n == 0)
@@ -80,7 +79,7 @@ static const char *judge_name(const char *name)
 
 static bool check_name(struct config_reader *r, const struct jsonc_member *m)
 {
-    const char *fault = judge_name(m->key);
+    const char *fault = section_judge_name(m->key, reserved, ARRAY_LEN(reserved));
     struct diag_quote q;
     char *socket;
     if (fault != NULL) {

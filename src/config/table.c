@@ -57,11 +57,32 @@ static const struct config_row rows[] = {
     /* ---- top ---- */
     {TOP, .key = "listen", .type = CONFIG_TYPE_LISTEN, .def_text = "127.0.0.1:7332",
      .reloadable = true,
+     .help = "Where clients connect, besides the unix sockets in `runtime_dir`: an array of "
+             "`\"host:port\"` (`\"[::1]:7332\"` for IPv6, port 0 for any free one) and "
+             "`\"unix:/path\"`. An empty array leaves the sockets in `runtime_dir` only. An "
+             "address that "
+             "other machines can reach needs `tokens`; there is no encryption on it, so put a "
+             "proxy that "
+             "speaks TLS in front."},
+    {TOP, .key = "tokens", .type = CONFIG_TYPE_SECTION, .reloadable = true,
      .help =
-         "Where clients connect, besides the unix sockets in `runtime_dir`: an array of "
-         "`\"host:port\"` (`\"[::1]:7332\"` for IPv6, port 0 for any free one) and "
-         "`\"unix:/path\"`. An empty array leaves the sockets in `runtime_dir` only. Beyond the "
-         "loopback addresses there is no encryption and no authentication yet, so keep to them."},
+         "Who may connect over TCP: an object with an entry per client, of which the name (up to "
+         "64 characters out of `A-Z a-z 0-9 _ . -`) is what the log and the limits per user know "
+         "the client by. With at least one entry, every request over TCP must carry "
+         "`Authorization: Bearer SECRET` (else 401). An entry says where its secrets are, "
+         "`{\"file\": \"/path\"}` or `{\"credential\": \"name\"}` (a file in the service manager's "
+         "`$CREDENTIALS_DIRECTORY`), and which servers they open, `\"servers\": [\"name\", ...]` "
+         "(without it, all; others get 403). Each line of the file is one secret of 16 to 4096 "
+         "visible ASCII characters; several are good for exchanging one without a gap. The file "
+         "belongs to root or to the user who runs mcpoold and nobody else can read it (a group "
+         "may, "
+         "if root owns it). A relative path begins at the directory of the configuration file. "
+         "`{\"token\": \"${VAR}\"}` takes a secret from the environment; one that stands in this "
+         "file is accepted with a warning. The files are read at the start and at each reload. "
+         "Clients on unix sockets need no token: the kernel tells who they are."},
+    {TOP, AT(config, allow_unauthenticated), BOOL(false), .reloadable = true,
+     .help = "Listen on addresses that other machines can reach although there are no `tokens`: "
+             "whoever reaches them can use every server."},
     {TOP, .key = "runtime_dir", .type = CONFIG_TYPE_PATH,
      .offset = offsetof(struct config, runtime_dir),
      .def_text = "the service manager's `$RUNTIME_DIRECTORY`, else `$XDG_RUNTIME_DIR/mcpool`, else "
@@ -79,7 +100,12 @@ static const struct config_row rows[] = {
              "with the same key recognise each other's sessions), and `sessions.journal`."},
     {TOP, .key = "admin", .type = CONFIG_TYPE_STRING,
      .def_text = "`unix:` and `admin.sock` in `runtime_dir`",
-     .help = "Socket of the admin interface, as `\"unix:/path\"`. It cannot be a TCP port."},
+     .help = "Socket of the admin interface, as `\"unix:/path\"`. Only root and the user who runs "
+             "mcpoold may use it."},
+    {TOP, .key = "admin_listen", .type = CONFIG_TYPE_STRING, .def_text = "none",
+     .help = "A TCP port of the admin interface besides its socket, as `\"127.0.0.1:7333\"`, for "
+             "Prometheus and browsers. It only shows status, metrics and health, and changes "
+             "nothing; every user of this machine can read it. It must be a loopback address."},
     {TOP, AT(config, log_level), ENUM(level_names, LOG_LEVEL_INFO), .reloadable = true,
      .help = "Events below this level are not logged."},
     {TOP, .key = "http", .type = CONFIG_TYPE_SECTION, .reloadable = true,
@@ -139,7 +165,9 @@ static const struct config_row rows[] = {
      .reloadable = true, .help = "Most client sessions. Another one is refused until one ends."},
     {LIMIT, AT(config_limits, max_sessions_per_principal), COUNT("sessions", 10000, 1, 10000000),
      .reloadable = true,
-     .help = "Most client sessions of one user. All clients over loopback HTTP count as one user."},
+     .help =
+         "Most client sessions of one user. Clients with the same token are one user, and so are "
+         "all clients over TCP when there are no `tokens`."},
     {LIMIT, AT(config_limits, session_idle_timeout), DURATION(D, S, 365 * D), .zero = "never",
      .reloadable = true,
      .help = "A session without requests and open streams ends after this time. Long on purpose: "
@@ -232,6 +260,10 @@ static const struct config_row rows[] = {
      .reloadable = true,
      .help = "An HTTP connection without a request is closed after this time. Sessions are not "
              "affected."},
+    {LIMIT, AT(config_limits, auth_failure_delay), DURATION(S, MS, MIN), .zero = "none",
+     .reloadable = true,
+     .help = "A request with a token that is not valid is answered only after this time, so that "
+             "guessing is slow. Valid tokens are never delayed, whoever else guesses."},
     /* ---- limits: children and the process ---- */
     {LIMIT, AT(config_limits, stderr_line_bytes), SIZE(8 * KiB, 80, MiB), .reloadable = true,
      .per_server = true, .help = "Longer lines on a child's stderr are cut in the log."},

@@ -36,6 +36,12 @@ static const char *scripted_getenv(void *arg, const char *name)
     return big;
 }
 
+/* The resolver stays out of it. */
+static bool is_loopback_name(const char *host)
+{
+    return host[0] == 'l';
+}
+
 static void check_messages(const struct config_errors *errs, unsigned lines)
 {
     unsigned errors = 0, line = 0, column = 0;
@@ -121,8 +127,36 @@ static void check_server(const struct config *c, const struct server_config *s)
     check_ranges(c, s);
 }
 
+/* Each secret belongs to a token, and each token may open what is there. */
+static void check_tokens(const struct config *c)
+{
+    for (size_t i = 0; i < c->secrets_n; i++)
+        require(c->secrets[i].token < c->tokens_n, "a secret of nobody");
+    for (size_t i = 0; i < c->tokens_n; i++) {
+        const struct config_token *t = &c->tokens[i];
+        require(strncmp(t->principal, "token:", 6) == 0 && strcmp(t->principal + 6, t->name) == 0,
+                "a principal of another name");
+        for (size_t s = 0; s < t->servers.n; s++)
+            require(config_find_server(c, slice_str(t->servers.v[s])) != NULL &&
+                        config_token_opens(t, t->servers.v[s]),
+                    "a token for a server that is not there");
+        require(t->all_servers || !config_token_opens(t, "no such server"),
+                "a token opens too much");
+    }
+    bool open = c->tokens_n != 0 || c->allow_unauthenticated;
+    for (size_t i = 0; i < c->listen_n; i++)
+        require(open || c->listen[i].is_unix || strncmp(c->listen[i].host, "127.", 4) == 0 ||
+                    strcmp(c->listen[i].host, "::1") == 0 || is_loopback_name(c->listen[i].host) ||
+                    strcasecmp(c->listen[i].host, "localhost") == 0,
+                "open to everybody");
+    require(c->admin_listen == NULL || (!c->admin_listen->is_unix && c->admin_listen->host[0]),
+            "an admin port that is none");
+}
+
 static void check_snapshot(const struct config *c)
 {
+    check_tokens(c);
+
     require(c->refs == 1, "references");
     require(c->runtime_dir[0] == '/' && c->state_dir[0] == '/' && c->admin_path[0] == '/' &&
                 c->limits.spool_dir[0] == '/',
@@ -139,7 +173,10 @@ static void check_snapshot(const struct config *c)
 
 static struct config *read_once(const uint8_t *data, size_t size, struct config_errors *errs)
 {
-    struct config_params params = {.getenv = scripted_getenv, .uid = 1000, .base_dir = "/"};
+    struct config_params params = {.getenv = scripted_getenv,
+                                   .uid = 1000,
+                                   .base_dir = "/",
+                                   .is_loopback_name = is_loopback_name};
     struct config *c = NULL;
     char *exact = xmalloc(size + !size);
     if (size != 0)

@@ -27,6 +27,12 @@ __attribute__((unused)) static const char *test_getenv(void *arg, const char *na
     return NULL;
 }
 
+/* One name of this machine; the resolver is not asked. */
+__attribute__((unused)) static bool test_is_loopback_name(const char *host)
+{
+    return strcmp(host, "this-machine") == 0;
+}
+
 /* Reads text as user 1000 in an environment that holds test_environment only. */
 __attribute__((unused)) static struct reading read_text(const char *text)
 {
@@ -34,7 +40,8 @@ __attribute__((unused)) static struct reading read_text(const char *text)
     struct config_params params = {.getenv = test_getenv,
                                    .getenv_arg = (void *)(uintptr_t)test_environment,
                                    .uid = 1000,
-                                   .base_dir = "/"};
+                                   .base_dir = "/",
+                                   .is_loopback_name = test_is_loopback_name};
     /* A copy of exact size lets the sanitizer see a read beyond the end. */
     size_t n = strlen(text);
     char *exact = malloc(n ? n : 1);

@@ -61,7 +61,7 @@ static const struct {
     {"~/x {HOME} }", "~/x {HOME} }"},
 };
 
-START_TEST(references_are_replaced_once)
+START_TEST(C10_references_are_replaced_once)
 {
     const char *s = expand(good[_i].text);
     ck_assert_uint_eq(errs.n, 0);
@@ -85,7 +85,7 @@ static const struct {
     {"${NOPE:-${HOME}}", "does not begin with ${VAR}"},
 };
 
-START_TEST(what_cannot_be_replaced_is_an_error)
+START_TEST(C10_what_cannot_be_replaced_is_an_error)
 {
     ck_assert_ptr_null(expand(bad[_i].text));
     ck_assert_uint_eq(errs.n, 1);
@@ -134,8 +134,8 @@ END_TEST
 static void add(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_loop_test(c, references_are_replaced_once, 0, ARRAY_LEN(good));
-    tcase_add_loop_test(c, what_cannot_be_replaced_is_an_error, 0, ARRAY_LEN(bad));
+    tcase_add_loop_test(c, C10_references_are_replaced_once, 0, ARRAY_LEN(good));
+    tcase_add_loop_test(c, C10_what_cannot_be_replaced_is_an_error, 0, ARRAY_LEN(bad));
     tcase_add_test(c, lenient_reading_takes_unset_for_empty);
     tcase_add_test(c, expansion_is_bounded);
     tcase_add_test(c, references_are_recognised);

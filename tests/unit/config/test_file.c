@@ -72,7 +72,7 @@ START_TEST(a_safe_file_is_read)
 }
 END_TEST
 
-START_TEST(a_link_to_a_safe_file_is_read)
+START_TEST(C02_a_link_to_a_safe_file_is_read)
 {
     char link[160], expected[128];
     snprintf(link, sizeof(link), "%s.link", path);
@@ -85,7 +85,7 @@ START_TEST(a_link_to_a_safe_file_is_read)
 }
 END_TEST
 
-START_TEST(files_that_others_can_write_are_refused)
+START_TEST(C01_files_that_others_can_write_are_refused)
 {
     write_text(good, 0664);
     expect_refusal(path, NULL, -EPERM, "can be written by its group (mode 0664)");
@@ -95,7 +95,7 @@ START_TEST(files_that_others_can_write_are_refused)
 }
 END_TEST
 
-START_TEST(files_of_other_users_are_refused)
+START_TEST(C01_files_of_other_users_are_refused)
 {
     struct config_params params = {.uid = geteuid() + 1};
     write_text(good, 0600);
@@ -105,7 +105,7 @@ START_TEST(files_of_other_users_are_refused)
 }
 END_TEST
 
-START_TEST(what_is_no_regular_file_is_refused)
+START_TEST(C02_what_is_no_regular_file_is_refused)
 {
     char text[128];
     expect_refusal(path, NULL, -ENOENT, "No such file");
@@ -131,7 +131,7 @@ START_TEST(what_is_no_regular_file_is_refused)
 }
 END_TEST
 
-START_TEST(size_is_bounded)
+START_TEST(C02_size_is_bounded)
 {
     char *text = xmalloc(CONFIG_FILE_MAX + 1);
     memset(text, ' ', CONFIG_FILE_MAX + 1);
@@ -296,11 +296,11 @@ static void add(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_safe_file_is_read);
-    tcase_add_test(c, a_link_to_a_safe_file_is_read);
-    tcase_add_test(c, files_that_others_can_write_are_refused);
-    tcase_add_test(c, files_of_other_users_are_refused);
-    tcase_add_test(c, what_is_no_regular_file_is_refused);
-    tcase_add_test(c, size_is_bounded);
+    tcase_add_test(c, C02_a_link_to_a_safe_file_is_read);
+    tcase_add_test(c, C01_files_that_others_can_write_are_refused);
+    tcase_add_test(c, C01_files_of_other_users_are_refused);
+    tcase_add_test(c, C02_what_is_no_regular_file_is_refused);
+    tcase_add_test(c, C02_size_is_bounded);
     tcase_add_test(c, a_broken_file_leaves_the_result_alone);
     tcase_add_test(c, a_thousand_readings_leak_no_descriptor);
     tcase_add_test(c, check_reports_every_line);

@@ -173,7 +173,7 @@ START_TEST(nul_bytes_end_nothing)
 }
 END_TEST
 
-START_TEST(duplicates_are_errors_and_the_first_stays)
+START_TEST(C03_duplicates_are_errors_and_the_first_stays)
 {
     struct jsonc_value *v = parse("{\"a\": 1,\n \"b\": 2, \"\\u0061\": 3,\n \"a\": 4}");
     ck_assert_ptr_nonnull(v);
@@ -300,7 +300,7 @@ static void add(TCase *c)
     tcase_add_test(c, positions_count_lines_and_characters);
     tcase_add_loop_test(c, faults_are_named_where_they_are, 0, ARRAY_LEN(faults));
     tcase_add_test(c, nul_bytes_end_nothing);
-    tcase_add_test(c, duplicates_are_errors_and_the_first_stays);
+    tcase_add_test(c, C03_duplicates_are_errors_and_the_first_stays);
     tcase_add_test(c, nesting_is_bounded);
     tcase_add_test(c, a_large_text_costs_linear_time);
     tcase_add_test(c, thousands_of_duplicates_cost_linear_time);

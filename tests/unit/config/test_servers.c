@@ -121,7 +121,7 @@ START_TEST(faults_are_named_where_they_are)
 }
 END_TEST
 
-START_TEST(no_message_shows_a_value_that_may_be_secret)
+START_TEST(C08_no_message_shows_a_value_that_may_be_secret)
 {
     struct reading r =
         read_text("{\"mcpServers\": {\"s\": {\"command\": \"x\", \"env\": {\"A_TOKEN\": "
@@ -289,7 +289,7 @@ START_TEST(good_names_are_read)
 }
 END_TEST
 
-START_TEST(bad_names_are_refused)
+START_TEST(C03_bad_names_are_refused)
 {
     static const struct {
         const char *name, *what;
@@ -401,7 +401,7 @@ static void add(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, NULL);
     tcase_add_loop_test(c, faults_are_named_where_they_are, 0, ARRAY_LEN(faults));
-    tcase_add_test(c, no_message_shows_a_value_that_may_be_secret);
+    tcase_add_test(c, C08_no_message_shows_a_value_that_may_be_secret);
     tcase_add_test(c, names_without_secrets_are_not_warned_about);
     tcase_add_test(c, a_stdio_entry_is_read);
     tcase_add_test(c, a_bare_stdio_entry_is_read);
@@ -409,7 +409,7 @@ static void add(TCase *c)
     tcase_add_test(c, remote_entries_are_read);
     tcase_add_test(c, disabled_entries_may_lack_their_variables);
     tcase_add_test(c, good_names_are_read);
-    tcase_add_test(c, bad_names_are_refused);
+    tcase_add_test(c, C03_bad_names_are_refused);
     tcase_add_test(c, entries_inherit_whatever_the_order);
     tcase_add_test(c, fingerprints_tell_what_changed);
 }

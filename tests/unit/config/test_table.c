@@ -273,7 +273,7 @@ static void exact_value(const struct config_row *row, uint64_t v, char *out, siz
         snprintf(out, n, "\"%" PRIu64 "%s\"", v, row->type == CONFIG_TYPE_DURATION ? "us" : "B");
 }
 
-START_TEST(values_beyond_the_range_are_refused)
+START_TEST(C04_values_beyond_the_range_are_refused)
 {
     char value[64];
     for (size_t i = 0; i < rows_n; i++) {
@@ -336,7 +336,7 @@ static void add(TCase *c)
     tcase_add_test(c, an_empty_file_gives_the_defaults);
     tcase_add_test(c, the_documented_defaults_hold);
     tcase_add_test(c, the_ends_of_each_range_are_read);
-    tcase_add_test(c, values_beyond_the_range_are_refused);
+    tcase_add_test(c, C04_values_beyond_the_range_are_refused);
     tcase_add_test(c, values_of_another_type_are_refused);
     tcase_add_test(c, rows_that_are_not_per_server_are_refused_there);
 }

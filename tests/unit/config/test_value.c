@@ -84,7 +84,7 @@ static const struct {
     {SIZE, "1e12GiB", VALUE_RANGE, 0},
 };
 
-START_TEST(texts_have_their_value)
+START_TEST(C04_texts_have_their_value)
 {
     uint64_t v = 77;
     enum value_result r = VALUE_OK;
@@ -131,7 +131,7 @@ END_TEST
 
 static void add(TCase *c)
 {
-    tcase_add_loop_test(c, texts_have_their_value, 0, ARRAY_LEN(cases));
+    tcase_add_loop_test(c, C04_texts_have_their_value, 0, ARRAY_LEN(cases));
     tcase_add_test(c, formatted_values_read_back_the_same);
 }
 
