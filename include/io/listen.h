@@ -34,6 +34,10 @@ struct listen_options {
 int listener_open_tcp(struct loop *loop, const char *host_port, const struct listen_options *opt,
                       listen_on_accept fn, void *arg, struct listener **ret);
 
+/* Whether all the addresses that listener_open_tcp would take for this host (without brackets) are
+ * loopback ones; false when it cannot be resolved. */
+bool listener_is_loopback_name(const char *host);
+
 /* Opens a unix stream listener at path. A file in the way is removed only if it is a socket on
  * which nobody listens (-EADDRINUSE otherwise). The file is removed again by listener_free. 0 or
  * -errno. */
@@ -54,6 +58,9 @@ void listener_free(struct listener *l);
 /* The bound address as text ("127.0.0.1:7332", "unix:/run/…"); borrowed. The real port when 0 was
  * asked. */
 const char *listener_address(const struct listener *l);
+
+/* Whether only this machine can connect: the bound address is a unix socket or a loopback one. */
+bool listener_is_local(const struct listener *l);
 
 /* TCP port really bound, 0 for unix. */
 uint16_t listener_port(const struct listener *l);

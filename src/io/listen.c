@@ -46,6 +46,7 @@ struct listener {
     size_t conns, max_conns;
     char *address;
     uint16_t port;
+    bool local;
     char *unlink_path; /* the socket file to remove, when we made it */
     dev_t path_dev;
     ino_t path_ino;
@@ -194,6 +195,7 @@ static struct listener *new_listener(struct loop *loop, int fd, const union addr
     l->fd = fd;
     l->max_conns = opt ? opt->max_conns : 0;
     l->port = address_port(a);
+    l->local = a->any.sa_family == AF_UNIX || is_loopback(a);
     if (a->any.sa_family == AF_UNIX)
         snprintf(text, sizeof(text), "unix:%.*s", (int)sizeof(a->un.sun_path), a->un.sun_path);
     else
@@ -278,6 +280,24 @@ static int resolve(const char *host, const char *port, struct addrinfo **ret)
     default:
         return -EADDRNOTAVAIL;
     }
+}
+
+bool listener_is_loopback_name(const char *host)
+{
+    struct addrinfo *list = NULL;
+    bool all = true;
+
+    if (resolve(host, "0", &list) < 0)
+        return false;
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+        union address a = {.any = {.sa_family = AF_UNSPEC}};
+
+        if (ai->ai_addrlen <= sizeof(a))
+            memcpy(&a, ai->ai_addr, ai->ai_addrlen);
+        all = all && is_loopback(&a);
+    }
+    freeaddrinfo(list);
+    return all;
 }
 
 int listener_open_tcp(struct loop *loop, const char *host_port, const struct listen_options *opt,
@@ -443,6 +463,11 @@ void listener_free(struct listener *l)
 const char *listener_address(const struct listener *l)
 {
     return l->address;
+}
+
+bool listener_is_local(const struct listener *l)
+{
+    return l->local;
 }
 
 uint16_t listener_port(const struct listener *l)

@@ -211,6 +211,33 @@ START_TEST(unix_mode_is_exact_whatever_the_umask)
 }
 END_TEST
 
+START_TEST(addresses_of_this_machine_alone_are_told_apart)
+{
+    static const struct {
+        const char *host_port;
+        bool local;
+    } cases[] = {{"127.0.0.1:0", true}, {"127.9.8.7:0", true}, {"2130706433:0", true},
+                 {"localhost:0", true}, {"0.0.0.0:0", false},  {"0:0", false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        ck_assert_int_eq(open_tcp(cases[i].host_port, NULL), 0);
+        ck_assert_int_eq(listener_is_local(listener), cases[i].local);
+        listener_free(listener);
+        listener = NULL;
+        char *host = strndup(cases[i].host_port, strlen(cases[i].host_port) - 2);
+        ck_assert_int_eq(listener_is_loopback_name(host), cases[i].local);
+        free(host);
+    }
+    ck_assert(listener_is_loopback_name("::1"));
+    ck_assert(listener_is_loopback_name("::ffff:127.0.0.1"));
+    ck_assert(!listener_is_loopback_name("::"));
+    ck_assert(!listener_is_loopback_name("::ffff:10.0.0.1"));
+    ck_assert(!listener_is_loopback_name("not a host"));
+    ck_assert(!listener_is_loopback_name(""));
+    ck_assert_int_eq(open_unix(NULL), 0);
+    ck_assert(listener_is_local(listener));
+}
+END_TEST
+
 START_TEST(A02_stale_socket_is_replaced)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -450,6 +477,7 @@ int main(void)
     tcase_add_test(tc, port_in_use_is_refused);
     tcase_add_test(tc, unix_peer_is_known);
     tcase_add_test(tc, unix_mode_is_exact_whatever_the_umask);
+    tcase_add_test(tc, addresses_of_this_machine_alone_are_told_apart);
     tcase_add_test(tc, A02_stale_socket_is_replaced);
     tcase_add_test(tc, A02_live_socket_is_left_alone);
     tcase_add_test(tc, A02_busy_socket_is_left_alone);
