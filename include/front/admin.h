@@ -18,6 +18,7 @@
 #include "io/loop.h"
 
 struct admin;
+struct front;
 struct proxy;
 
 /* What the daemon does for the admin interface. */
@@ -35,6 +36,9 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, str
 
 /* Before the first request. Without it, what the daemon would do is answered with 501. */
 void admin_set_ops(struct admin *a, const struct admin_ops *ops);
+
+/* Whose connections status and metrics count; borrowed until admin_free. */
+void admin_set_front(struct admin *a, const struct front *front);
 
 /* Has the interface follow another configuration from now on, after proxy_apply. config is ref'ed
  * in place of the old one. */

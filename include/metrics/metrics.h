@@ -264,6 +264,11 @@ uint64_t metrics_get(const struct metrics *m, enum metric id, unsigned cell);
 /* The same, summed over all cells. */
 uint64_t metrics_sum(const struct metrics *m, enum metric id);
 
+/* A histogram, summed over all cells: how many observations each bucket holds, those of lower
+ * buckets not included. Returns the sum of the observations. Nothing but zeros for what is no
+ * histogram of this set. */
+usec_t metrics_histogram(const struct metrics *m, enum metric id, uint64_t counts[METRIC_BUCKETS]);
+
 /* Appends all sets as OpenMetrics 1.0 text, "# EOF" included. names[i] becomes the label "server"
  * of servers[i], escaped; each name may occur once. process may be NULL. A family that no set holds
  * is left out. */

@@ -136,6 +136,7 @@ static int run(struct daemon *d)
     if (r == 0)
         r = admin_new(&d->loop, d->proxy, d->config, &d->admin);
     if (r == 0) {
+        admin_set_front(d->admin, d->front);
         loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
         loop_on_signal(&d->loop, SIGINT, on_terminate, d);
         proxy_start(d->proxy);

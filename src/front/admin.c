@@ -35,6 +35,11 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, str
     return 0;
 }
 
+void admin_set_front(struct admin *a, const struct front *front)
+{
+    a->front = front;
+}
+
 void admin_free(struct admin *a)
 {
     struct admin_conn *c;

@@ -4,6 +4,8 @@
 
 #include "base/util.h"
 #include "base/version.h"
+#include "front/front.h"
+#include "io/usage.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,6 +55,15 @@ static const struct route *route_of(const struct admin_doc *d, size_t index)
     return route_at(d->view.proxy, index);
 }
 
+static void write_usage(struct admin_json *j, const struct admin_view *v)
+{
+    struct front_counts counts = {0};
+    if (v->front)
+        front_counts(v->front, &counts);
+    admin_json_u64(j, "connections", counts.http_connections + counts.line_connections);
+    admin_json_u64(j, "rss_bytes", usage_resident());
+}
+
 static void begin(struct admin_doc *d)
 {
     struct admin_json *j = &d->json;
@@ -67,6 +78,7 @@ static void begin(struct admin_doc *d)
         admin_json_seconds(j, "uptime_seconds", v->env->now - v->started_at);
         admin_json_bool(j, "stopping", proxy_is_stopping(v->proxy));
         admin_json_u64(j, "sessions", proxy_session_count(v->proxy));
+        write_usage(j, v);
         break;
     case ADMIN_DOC_READY:
         admin_json_bool(j, "ready", admin_all_tried(v->proxy) && !proxy_is_stopping(v->proxy));

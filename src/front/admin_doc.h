@@ -10,9 +10,12 @@
 #include "proxy/route.h"
 #include "upstream/server.h"
 
+struct front;
+
 /* What a document tells of. Everything in it outlives the document. */
 struct admin_view {
     struct proxy *proxy;
+    const struct front *front; /* NULL: there are no client connections to tell of */
     const struct env *env;
     usec_t started_at;
     usec_t wall_offset; /* wall clock - monotonic clock */

@@ -21,7 +21,8 @@ struct admin_conn;
 struct admin {
     struct loop *loop;
     struct proxy *proxy;
-    struct config *config; /* one reference */
+    const struct front *front; /* NULL: none was named */
+    struct config *config;     /* one reference */
     struct listener *listener;
     usec_t started_at;
     TAILQ_HEAD(admin_conns, admin_conn) conns;

@@ -226,6 +226,7 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
         .admin = a,
         .peer = peer,
         .view = {.proxy = a->proxy,
+                 .front = a->front,
                  .env = &a->loop->env,
                  .started_at = a->started_at,
                  .wall_offset = clock_realtime() - a->loop->env.now},

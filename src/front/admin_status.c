@@ -177,6 +177,26 @@ static void write_calls(struct admin_json *j, const struct server *s,
     admin_json_end(j, '}');
 }
 
+/* Cumulative since the server is configured, so that whoever reads two documents can take the
+ * difference: a rate, and how long things took meanwhile. */
+static void write_histogram(struct admin_json *j, const char *key, const struct server *s,
+                            enum metric id)
+{
+    uint64_t counts[METRIC_BUCKETS];
+    usec_t sum = metrics_histogram(s->metrics, id, counts);
+    admin_json_begin(j, key, '{');
+    admin_json_begin(j, "bounds_s", '[');
+    for (size_t i = 0; i < METRIC_BUCKETS - 1; i++)
+        admin_json_seconds(j, NULL, metric_bounds[i]);
+    admin_json_end(j, ']');
+    admin_json_begin(j, "counts", '[');
+    for (size_t i = 0; i < METRIC_BUCKETS; i++)
+        admin_json_u64(j, NULL, counts[i]);
+    admin_json_end(j, ']');
+    admin_json_seconds(j, "sum_s", sum);
+    admin_json_end(j, '}');
+}
+
 /* ---- pools ---- */
 
 static void write_slot(struct admin_json *j, const struct admin_view *view, const struct conn *c)
@@ -281,6 +301,9 @@ void admin_status_server(struct admin_json *j, const struct admin_view *view,
     write_adaptive(j, s);
     write_replay(j, s);
     write_calls(j, s, &counts);
+    write_histogram(j, "call_duration", s, METRIC_CALL_DURATION);
+    write_histogram(j, "queue_wait", s, METRIC_QUEUE_WAIT);
+    write_histogram(j, "recovery_time", s, METRIC_RECOVERY_TIME);
     write_pools(j, view, s);
     admin_json_end(j, '}');
 }

@@ -119,3 +119,22 @@ uint64_t metrics_sum(const struct metrics *m, enum metric id)
         sum += metrics_get(m, id, cell);
     return sum;
 }
+
+usec_t metrics_histogram(const struct metrics *m, enum metric id, uint64_t counts[METRIC_BUCKETS])
+{
+    usec_t sum = 0;
+
+    for (size_t i = 0; i < METRIC_BUCKETS; i++)
+        counts[i] = 0;
+    for (unsigned cell = 0; holds(m, id, cell); cell++) {
+        const uint64_t *words = &m->words[metric_places[id].at + cell * METRIC_WORDS_HISTOGRAM];
+
+        if (metric_places[id].kind != METRIC_HISTOGRAM)
+            break;
+        for (size_t i = 0; i < METRIC_BUCKETS; i++)
+            counts[i] += words[i];
+        if (__builtin_add_overflow(sum, words[METRIC_BUCKETS], &sum))
+            sum = UINT64_MAX;
+    }
+    return sum;
+}

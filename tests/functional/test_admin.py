@@ -95,6 +95,8 @@ class StatusTest(AdminCase):
         for name in ("version", "pid", "uptime_seconds", "started_at", "sessions"):
             self.assertIn(name, top)
         self.assertEqual(top["pid"], self.daemon.process.pid)
+        self.assertEqual(top["connections"], 0)
+        self.assertGreater(top["rss_bytes"], MIB)
         self.assertRegex(top["started_at"], RFC3339)
         self.assertEqual([s["name"] for s in top["servers"]], ["fake", "missing"])
         for s in top["servers"]:
@@ -163,6 +165,10 @@ class StatusTest(AdminCase):
             c.tool("report")
         call, _ = self.hold(c)
         s, m = self.status("fake"), self.metrics()
+        self.assertGreaterEqual(self.json("/status")["connections"], 1)
+        self.assertEqual(sum(s["call_duration"]["counts"]),
+                         sum(m["mcpool_call_duration_seconds_count"][k] for k in m["mcpool_call_duration_seconds_count"]
+                             if ("server", "fake") in k))
 
         def value(name, server="fake", **labels):
             return m[name][tuple(sorted({"server": server, **labels}.items()))]

@@ -38,6 +38,8 @@ START_TEST(the_top_tells_of_the_process)
     ck_assert_double_eq(number(at(t, "uptime_seconds", NULL)), 1.5);
     ck_assert(cJSON_IsFalse(at(t, "stopping", NULL)));
     ck_assert_double_eq(number(at(t, "sessions", NULL)), 0);
+    ck_assert_double_eq(number(at(t, "connections", NULL)), 0);
+    ck_assert_double_gt(number(at(t, "rss_bytes", NULL)), 100000);
     ck_assert_int_eq(cJSON_GetArraySize(at(t, "servers", NULL)), 2);
     ck_assert_str_eq(text(at(t, "servers", "0", "name", NULL)), "fake");
     ck_assert_str_eq(text(at(t, "servers", "1", "name", NULL)), "other");
@@ -224,6 +226,44 @@ START_TEST(counters_and_times)
     x = at(t, "servers", "0", "metrics", NULL);
     ck_assert_str_eq(text(at(x, "last_recovery_attempt", NULL)), "2026-01-02T03:04:04.678Z");
     ck_assert_str_eq(text(at(x, "last_successful_recovery", NULL)), "2026-01-02T03:04:05.178Z");
+    cJSON_Delete(t);
+    world_end();
+}
+END_TEST
+
+/* The sum of an array of counts that has one member more than the bounds beside it. */
+static double total(const cJSON *histogram)
+{
+    const cJSON *counts = at(histogram, "counts", NULL), *c;
+    double n = 0;
+    ck_assert_int_eq(cJSON_GetArraySize(counts), METRIC_BUCKETS);
+    ck_assert_int_eq(cJSON_GetArraySize(at(histogram, "bounds_s", NULL)), METRIC_BUCKETS - 1);
+    cJSON_ArrayForEach(c, counts) n += number(c);
+    return n;
+}
+
+START_TEST(how_long_things_took)
+{
+    world_new(NULL, NULL);
+    struct metrics *m = metrics_of(0);
+    metrics_observe(m, METRIC_CALL_DURATION, METRIC_OUTCOME_RESULT, 900);
+    metrics_observe(m, METRIC_CALL_DURATION, METRIC_OUTCOME_FAILED, 2000);
+    metrics_observe(m, METRIC_CALL_DURATION, METRIC_OUTCOME_RESULT, 400 * USEC_PER_SEC);
+    metrics_observe(m, METRIC_QUEUE_WAIT, 0, 2501);
+    metrics_observe(m, METRIC_RECOVERY_TIME, 0, 10 * USEC_PER_SEC);
+    cJSON *t = status();
+    const cJSON *s = at(t, "servers", "0", NULL);
+    const cJSON *x = at(s, "call_duration", NULL);
+    ck_assert_double_eq(total(x), 3);
+    ck_assert_double_eq(number(at(x, "bounds_s", "1", NULL)), 0.0025);
+    ck_assert_double_eq(number(at(x, "counts", "0", NULL)), 1);
+    ck_assert_double_eq(number(at(x, "counts", "1", NULL)), 1);
+    ck_assert_double_eq(number(cJSON_GetArrayItem(at(x, "counts", NULL), (int)METRIC_BUCKETS - 1)),
+                        1);
+    ck_assert_double_eq(number(at(x, "sum_s", NULL)), 400.0029);
+    ck_assert_double_eq(total(at(s, "queue_wait", NULL)), 1);
+    ck_assert_double_eq(number(at(s, "queue_wait", "counts", "2", NULL)), 1);
+    ck_assert_double_eq(total(at(s, "recovery_time", NULL)), 1);
     cJSON_Delete(t);
     world_end();
 }
@@ -474,6 +514,7 @@ int main(void)
     tcase_add_test(tc, a_slot_is_shown_as_it_is);
     tcase_add_test(tc, requests_in_line_are_counted);
     tcase_add_test(tc, counters_and_times);
+    tcase_add_test(tc, how_long_things_took);
     tcase_add_test(tc, the_breaker_in_detail);
     tcase_add_test(tc, every_rule_in_force_is_shown);
     tcase_add_test(tc, what_may_be_secret_is_not_shown);
