@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "base/version.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,26 @@
 #define METRIC_ATTEMPTS(V) /* of recovery */                                                       \
     V(METRIC_ATTEMPT_SUCCESS, "success")                                                           \
     V(METRIC_ATTEMPT_FAILURE, "failure")
+
+#define METRIC_WAITS(V) /* how waiting for a connection ended */                                   \
+    V(METRIC_WAIT_SENT, "sent")                                                                    \
+    V(METRIC_WAIT_REFUSED, "refused")     /* by mcpool */                                          \
+    V(METRIC_WAIT_CANCELLED, "cancelled") /* by the client */
+
+#define METRIC_RECOVERY_EVENTS(V)                                                                  \
+    V(METRIC_LAST_ATTEMPT, "attempt")                                                              \
+    V(METRIC_LAST_SUCCESS, "success")                                                              \
+    V(METRIC_LAST_FORCED, "forced")
+
+#define METRIC_PROTOCOLS(V) /* what a client connection speaks */                                  \
+    V(METRIC_PROTOCOL_HTTP, "http")                                                                \
+    V(METRIC_PROTOCOL_LINES, "lines")
+
+#define METRIC_STREAMS(V) /* of a client, for what the server says unasked */                      \
+    V(METRIC_STREAM_GET, "get")                                                                    \
+    V(METRIC_STREAM_SSE, "sse")
+
+#define METRIC_VERSIONS(V) V(METRIC_VERSION_ONE, MCPOOL_VERSION)
 
 #define METRIC_FORCES(V) /* who forced a recovery */                                               \
     V(METRIC_FORCE_WATCHDOG, "watchdog")                                                           \
@@ -84,7 +105,8 @@
 /* X(id, kind, scope, name, unit, label key or NULL, list of the label's values, help). The name is
  * that of the family, with the unit as its end as OpenMetrics wants it; "_total", "_bucket" and the
  * like come with the samples. What has the unit seconds is counted in microseconds and shown in
- * seconds. The names are an interface: they are never changed or reused. */
+ * seconds. Names begin with "mcpool_", but for those that every process has: "process_". The names
+ * are an interface: they are never changed or reused. */
 #define METRICS(X)                                                                                 \
     X(CALLS, COUNTER, SERVER, "mcpool_calls", "", "outcome", METRIC_OUTCOMES,                      \
       "Requests of clients that came to their end.")                                               \
@@ -92,12 +114,14 @@
       "Requests that ended with an error of mcpool itself.")                                       \
     X(CALL_DURATION, HISTOGRAM, SERVER, "mcpool_call_duration_seconds", "seconds", "outcome",      \
       METRIC_OUTCOMES, "Time from sending a request to its end.")                                  \
-    X(QUEUE_WAIT, HISTOGRAM, SERVER, "mcpool_queue_wait_seconds", "seconds", NULL,                 \
-      METRIC_NO_LABEL, "Time that requests waited for a connection.")                              \
+    X(QUEUE_WAIT, HISTOGRAM, SERVER, "mcpool_queue_wait_seconds", "seconds", "outcome",            \
+      METRIC_WAITS, "Time that requests waited for a connection.")                                 \
     X(CALLS_RUNNING, GAUGE, SERVER, "mcpool_calls_running", "", NULL, METRIC_NO_LABEL,             \
       "Requests at the server.")                                                                   \
     X(CALLS_WAITING, GAUGE, SERVER, "mcpool_calls_waiting", "", NULL, METRIC_NO_LABEL,             \
       "Requests that wait for a connection.")                                                      \
+    X(QUEUE_BYTES, GAUGE, SERVER, "mcpool_queue_bytes", "bytes", NULL, METRIC_NO_LABEL,            \
+      "Size of the requests that wait for a connection.")                                          \
     X(CALLS_MOVED, COUNTER, SERVER, "mcpool_calls_moved", "", NULL, METRIC_NO_LABEL,               \
       "Requests that a dead server had not read and that went on to another connection.")          \
     X(CALLS_REPLAYED, COUNTER, SERVER, "mcpool_calls_replayed", "", NULL, METRIC_NO_LABEL,         \
@@ -106,6 +130,14 @@
       "Requests that might have been sent again, but the replay budget was used up.")              \
     X(SLOTS, GAUGE, SERVER, "mcpool_pool_slots", "", "state", METRIC_SLOT_STATES,                  \
       "Connections by state.")                                                                     \
+    X(POOL_MIN, GAUGE, SERVER, "mcpool_pool_min_size", "", NULL, METRIC_NO_LABEL,                  \
+      "Connections that are kept open or brought back.")                                           \
+    X(POOL_MAX, GAUGE, SERVER, "mcpool_pool_max_size", "", NULL, METRIC_NO_LABEL,                  \
+      "Connections that there may be.")                                                            \
+    X(CONNECTIONS_AVAILABLE, GAUGE, SERVER, "mcpool_connections_available", "", NULL,              \
+      METRIC_NO_LABEL, "Connections that requests can be given to.")                               \
+    X(CONNECTIONS_FAILED, GAUGE, SERVER, "mcpool_connections_failed", "", NULL, METRIC_NO_LABEL,   \
+      "Connections that failed and are being brought back.")                                       \
     X(CONNECTIONS_CREATED, COUNTER, SERVER, "mcpool_connections_opened", "", NULL,                 \
       METRIC_NO_LABEL, "Connections that completed their handshake.")                              \
     X(CONNECTIONS_DESTROYED, COUNTER, SERVER, "mcpool_connections_closed", "", NULL,               \
@@ -118,12 +150,22 @@
       "Cycles of max_retry_attempts attempts that ended without success.")                         \
     X(RECOVERY_TIME, HISTOGRAM, SERVER, "mcpool_recovery_time_seconds", "seconds", NULL,           \
       METRIC_NO_LABEL, "Time from the loss of a connection to its next completed handshake.")      \
+    X(ATTEMPT_DURATION, HISTOGRAM, SERVER, "mcpool_recovery_attempt_duration_seconds", "seconds",  \
+      "outcome", METRIC_ATTEMPTS, "Time that attempts to bring back a failed connection took.")    \
+    X(RECOVERY_LAST, GAUGE, SERVER, "mcpool_last_recovery_timestamp_seconds", "seconds", "event",  \
+      METRIC_RECOVERY_EVENTS,                                                                      \
+      "When a failed connection was last tried, brought back, and recovered by force, in Unix "    \
+      "time; 0 for never.")                                                                        \
+    X(BACKOFF_CAP, GAUGE, SERVER, "mcpool_backoff_cap_seconds", "seconds", NULL, METRIC_NO_LABEL,  \
+      "Longest delay between two attempts that is in force.")                                      \
     X(FORCED_RECOVERIES, COUNTER, SERVER, "mcpool_forced_recoveries", "", "by", METRIC_FORCES,     \
       "Recoveries by force.")                                                                      \
     X(AUDIT_REPAIRS, COUNTER, SERVER, "mcpool_recovery_audit_repairs", "", NULL, METRIC_NO_LABEL,  \
       "Slots that the sweep found without a way back, and repaired. Anything but 0 is a defect.")  \
     X(BREAKER_STATE, GAUGE, SERVER, "mcpool_breaker_state", "", "state", METRIC_BREAKERS,          \
       "1 for the state that the circuit breaker is in.")                                           \
+    X(BREAKER_FAILURES, GAUGE, SERVER, "mcpool_breaker_failures", "", NULL, METRIC_NO_LABEL,       \
+      "Failures in a row, as the circuit breaker counts them.")                                    \
     X(BREAKER_TRANSITIONS, COUNTER, SERVER, "mcpool_breaker_transitions", "", "to",                \
       METRIC_BREAKERS, "Transitions of the circuit breaker.")                                      \
     X(BREAKER_STALE, COUNTER, SERVER, "mcpool_breaker_stale_outcomes", "", NULL, METRIC_NO_LABEL,  \
@@ -150,11 +192,43 @@
     X(STARTS_DELAYED, COUNTER, PROCESS, "mcpool_starts_delayed", "", NULL, METRIC_NO_LABEL,        \
       "Connection attempts that waited because too many servers were being started at once.")      \
     X(START_TIME, GAUGE, PROCESS, "mcpool_start_time_seconds", "seconds", NULL, METRIC_NO_LABEL,   \
-      "When the process started, in Unix time.")
+      "When the process started, in Unix time.")                                                   \
+    X(CLIENT_CONNECTIONS, GAUGE, PROCESS, "mcpool_client_connections", "", "protocol",             \
+      METRIC_PROTOCOLS, "Connections of clients. One that has not spoken yet counts as http.")     \
+    X(CLIENT_STREAMS, GAUGE, PROCESS, "mcpool_client_streams", "", "kind", METRIC_STREAMS,         \
+      "Open streams for what servers say unasked.")                                                \
+    X(CLIENTS_ACCEPTED, COUNTER, PROCESS, "mcpool_client_connections_accepted", "", NULL,          \
+      METRIC_NO_LABEL, "Connections of clients that were accepted.")                               \
+    X(CLIENTS_REFUSED, COUNTER, PROCESS, "mcpool_client_connections_refused", "", NULL,            \
+      METRIC_NO_LABEL, "Connections of clients that were closed at once because of a limit.")      \
+    X(CLIENTS_SLOW, COUNTER, PROCESS, "mcpool_client_connections_too_slow", "", NULL,              \
+      METRIC_NO_LABEL, "Connections of clients that were closed because they did not read.")       \
+    X(REPLAY_BYTES, GAUGE, PROCESS, "mcpool_resume_bytes", "bytes", NULL, METRIC_NO_LABEL,         \
+      "Memory that keeps events of streams for clients that come back.")                           \
+    X(BUILD, INFO, PROCESS, "mcpool_build", "", "version", METRIC_VERSIONS,                        \
+      "What this program is.")                                                                     \
+    X(PROCESS_CPU, COUNTER, PROCESS, "process_cpu_seconds", "seconds", NULL, METRIC_NO_LABEL,      \
+      "Time of processors that the process used.")                                                 \
+    X(PROCESS_RESIDENT, GAUGE, PROCESS, "process_resident_memory_bytes", "bytes", NULL,            \
+      METRIC_NO_LABEL, "Memory of the process that is in RAM.")                                    \
+    X(PROCESS_VIRTUAL, GAUGE, PROCESS, "process_virtual_memory_bytes", "bytes", NULL,              \
+      METRIC_NO_LABEL, "Address space of the process.")                                            \
+    X(PROCESS_OPEN_FDS, GAUGE, PROCESS, "process_open_fds", "", NULL, METRIC_NO_LABEL,             \
+      "Descriptors that the process has open.")                                                    \
+    X(PROCESS_MAX_FDS, GAUGE, PROCESS, "process_max_fds", "", NULL, METRIC_NO_LABEL,               \
+      "Descriptors that the process may have open.")                                               \
+    X(PROCESS_START_TIME, GAUGE, PROCESS, "process_start_time_seconds", "seconds", NULL,           \
+      METRIC_NO_LABEL,                                                                             \
+      "The same as mcpool_start_time_seconds, under the name that dashboards know.")
 
 #define METRIC_CONSTANT(id, text) id,
 enum metric_outcome { METRIC_OUTCOMES(METRIC_CONSTANT) };
 enum metric_attempt { METRIC_ATTEMPTS(METRIC_CONSTANT) };
+enum metric_wait { METRIC_WAITS(METRIC_CONSTANT) };
+enum metric_recovery_event { METRIC_RECOVERY_EVENTS(METRIC_CONSTANT) };
+enum metric_protocol { METRIC_PROTOCOLS(METRIC_CONSTANT) };
+enum metric_stream { METRIC_STREAMS(METRIC_CONSTANT) };
+enum metric_version { METRIC_VERSIONS(METRIC_CONSTANT) };
 enum metric_force { METRIC_FORCES(METRIC_CONSTANT) };
 enum metric_probe { METRIC_PROBE_ENDS(METRIC_CONSTANT) };
 enum metric_slot { METRIC_SLOT_STATES(METRIC_CONSTANT) };
@@ -170,7 +244,8 @@ enum metric {
         METRIC_COUNT
 };
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* An info is always 1; what it says is the value of its label. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_INFO };
 enum metric_scope { METRIC_SERVER, METRIC_PROCESS };
 
 /* Upper bounds of the buckets of every histogram, included; a last bucket holds what is above. */
@@ -183,6 +258,7 @@ extern const usec_t metric_bounds[METRIC_BUCKETS - 1];
  * microseconds. */
 #define METRIC_WORDS_COUNTER   1
 #define METRIC_WORDS_GAUGE     1
+#define METRIC_WORDS_INFO      1
 #define METRIC_WORDS_HISTOGRAM (METRIC_BUCKETS + 1)
 #define METRIC_ONE(id, text)   +1
 enum {
@@ -269,10 +345,17 @@ uint64_t metrics_sum(const struct metrics *m, enum metric id);
  * histogram of this set. */
 usec_t metrics_histogram(const struct metrics *m, enum metric id, uint64_t counts[METRIC_BUCKETS]);
 
-/* Appends all sets as OpenMetrics 1.0 text, "# EOF" included. names[i] becomes the label "server"
+/* The texts that scrapers understand. The samples are the same; what the older one has no word for
+ * is left out or said otherwise (UNIT, info, names of counters in TYPE and HELP). */
+enum metrics_format {
+    METRICS_OPENMETRICS, /* OpenMetrics 1.0, "# EOF" included */
+    METRICS_PROMETHEUS,  /* Prometheus text format 0.0.4 */
+};
+
+/* Appends all sets as text. names[i] becomes the label "server"
  * of servers[i], escaped; each name may occur once. process may be NULL. A family that no set holds
  * is left out. */
-void metrics_render(struct buf *out, const struct metrics *process,
+void metrics_render(struct buf *out, enum metrics_format format, const struct metrics *process,
                     const struct metrics *const *servers, const char *const *names, size_t n);
 
 /* What METRICS says of a family, for tests and documentation. */
@@ -285,6 +368,7 @@ struct metric_info {
 };
 const struct metric_info *metric_info(enum metric id); /* never NULL for an id below METRIC_COUNT */
 
-#define METRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+/* What a format is called in Content-Type. */
+const char *metrics_content_type(enum metrics_format format);
 
 #endif

@@ -202,10 +202,12 @@ static enum http1_framing framing_of(struct admin_conn *c, const struct admin_re
 static void send_reply(struct admin_conn *c, struct admin_reply *reply)
 {
     struct buf *b = &c->admin->scratch;
-    struct http1_header fields[2] = {{SLICE("Content-Type"), slice_str(reply->content_type)}};
+    struct http1_header fields[3] = {{SLICE("Content-Type"), slice_str(reply->content_type)}};
     size_t n = 1;
     if (reply->allow)
         fields[n++] = (struct http1_header){SLICE("Allow"), slice_str(reply->allow)};
+    if (reply->vary)
+        fields[n++] = (struct http1_header){SLICE("Vary"), slice_str(reply->vary)};
     enum http1_framing framing = framing_of(c, reply);
     enum http1_connection connection = !c->keep_alive ? HTTP1_CONN_CLOSE
                                        : c->http10    ? HTTP1_CONN_KEEP_ALIVE

@@ -36,6 +36,7 @@ struct admin_reply {
     unsigned status;
     const char *content_type;
     const char *allow; /* the Allow field; NULL = none */
+    const char *vary;  /* the Vary field; NULL = none */
     struct buf body;
     struct admin_doc *doc; /* NULL: body */
 };
@@ -46,6 +47,7 @@ struct admin_reply {
 struct admin_request {
     struct admin *admin;
     const struct peer *peer;
+    const struct http1_headers *headers;
     const struct route *server; /* ?server=NAME; NULL: all */
     struct slice level;         /* ?level=NAME; empty: none */
     bool dry_run;               /* ?dry_run=1 */
@@ -67,13 +69,16 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
 void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Whether a media type stands in Accept, by its own name: a wildcard names none. */
+bool admin_accepts(const struct http1_headers *h, const char *type);
+
 /* Whether a peer may use the interface: root and the user that the daemon runs as. */
 bool admin_allows(const struct peer *peer);
 
 /* ---- metrics (admin_metrics.c) ---- */
 
-/* Brings the gauges up to date and appends all metrics as OpenMetrics text. */
-void admin_metrics(const struct admin_view *view, struct buf *out);
+/* Brings the gauges up to date and appends all metrics as text. */
+void admin_metrics(const struct admin_view *view, enum metrics_format format, struct buf *out);
 
 /* ---- connections (admin_conn.c) ---- */
 

@@ -49,6 +49,20 @@ void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt
     ret->content_type = ADMIN_JSON;
 }
 
+bool admin_accepts(const struct http1_headers *h, const char *type)
+{
+    struct slice element;
+    for (unsigned i = 0; i < h->count; i++) {
+        if (!slice_is_nocase(h->item[i].name, "accept"))
+            continue;
+        struct slice rest = h->item[i].value;
+        while (http1_list_next(&rest, &element))
+            if (slice_is_nocase(http1_media_type(element), type))
+                return true;
+    }
+    return false;
+}
+
 static void set_doc(const struct admin_request *r, struct admin_reply *ret,
                     enum admin_doc_kind kind, struct recover_result *results)
 {
@@ -77,6 +91,15 @@ static void answer_health(const struct admin_request *r, struct admin_reply *ret
     buf_append_str(&ret->body, "ok\n");
 }
 
+/* OpenMetrics, unless the client asks for plain text and does not know it: that are scrapers from
+ * before it, and promtool check metrics. */
+static enum metrics_format metrics_format(const struct http1_headers *h)
+{
+    return admin_accepts(h, "text/plain") && !admin_accepts(h, "application/openmetrics-text")
+               ? METRICS_PROMETHEUS
+               : METRICS_OPENMETRICS;
+}
+
 static void answer_metrics(const struct admin_request *r, struct admin_reply *ret)
 {
     if (r->admin->whole >= ADMIN_WHOLE_MAX) {
@@ -85,8 +108,10 @@ static void answer_metrics(const struct admin_request *r, struct admin_reply *re
                           r->admin->whole);
         return;
     }
-    ret->content_type = METRICS_CONTENT_TYPE;
-    admin_metrics(&r->view, &ret->body);
+    enum metrics_format format = metrics_format(r->headers);
+    ret->content_type = metrics_content_type(format);
+    ret->vary = "Accept";
+    admin_metrics(&r->view, format, &ret->body);
 }
 
 /* Everything is done before the first byte is answered: a client that does not read its answer must
@@ -123,7 +148,7 @@ static const struct endpoint endpoints[] = {
     {"/status", "GET, HEAD", false, PARAM_SERVER, answer_status, "all servers, or one, as JSON"},
     {"/recover", "POST", true, PARAM_SERVER, answer_recover,
      "recovers all servers, or one, by force"},
-    {"/metrics", "GET, HEAD", false, 0, answer_metrics, "OpenMetrics"},
+    {"/metrics", "GET, HEAD", false, 0, answer_metrics, "OpenMetrics, or Prometheus text"},
     {"/healthz", "GET, HEAD", false, 0, answer_health, "200 while the process answers"},
     {"/readyz", "GET, HEAD", false, 0, answer_ready,
      "200 once every server was tried, whatever came of it"},
@@ -225,6 +250,7 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
     struct admin_request r = {
         .admin = a,
         .peer = peer,
+        .headers = &head->headers,
         .view = {.proxy = a->proxy,
                  .front = a->front,
                  .env = &a->loop->env,

@@ -1,8 +1,9 @@
-/* Sets as OpenMetrics 1.0 text: per family TYPE, UNIT and HELP, then the samples of all sets, so
- * that families are never interleaved; per cell of a histogram its buckets, count and sum together.
- * All numbers are integers or decimals made from integers: what is shown is exactly what was
- * counted, and the same on every machine. "_created" is left out: scrapers that understand it store
- * it as a series of its own per cell, and the start of the process says the same. */
+/* Sets as OpenMetrics 1.0 text, or as its predecessor: per family TYPE, UNIT and HELP, then the
+ * samples of all sets, so that families are never interleaved; per cell of a histogram its buckets,
+ * count and sum together. All numbers are integers or decimals made from integers: what is shown is
+ * exactly what was counted, and the same on every machine. "_created" is left out: scrapers that
+ * understand it store it as a series of its own per cell, and the start of the process says the
+ * same. */
 #include "metrics/metrics.h"
 
 #include "base/utf8.h"
@@ -39,6 +40,12 @@ static void append_escaped(struct buf *out, const char *s)
         from = ++i;
     }
     buf_append(out, s + from, i - from);
+}
+
+/* What is counted in microseconds. */
+static bool is_time(const struct metric_info *info)
+{
+    return *info->unit == 's'; /* seconds; otherwise bytes or none */
 }
 
 /* Seconds with all six decimals. */
@@ -112,6 +119,19 @@ static void render_histogram(struct buf *out, const struct metric_info *info,
     buf_append(out, "\n", 1);
 }
 
+const char *metrics_content_type(enum metrics_format format)
+{
+    return format == METRICS_OPENMETRICS
+               ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+               : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+/* What stands between the name of a family and the labels of its only kind of sample. */
+static const char *suffix_of(enum metric_kind kind)
+{
+    return kind == METRIC_COUNTER ? "_total" : kind == METRIC_INFO ? "_info" : "";
+}
+
 static void render_cells(struct buf *out, enum metric id, const struct source *from)
 {
     const struct metric_info *info = metric_info(id);
@@ -122,8 +142,10 @@ static void render_cells(struct buf *out, enum metric id, const struct source *f
             render_histogram(out, info, from, cell, words + cell * METRIC_WORDS_HISTOGRAM);
             continue;
         }
-        open_sample(out, info, info->kind == METRIC_COUNTER ? "_total" : "", from, cell, NULL);
-        if (*info->unit)
+        open_sample(out, info, suffix_of(info->kind), from, cell, NULL);
+        if (info->kind == METRIC_INFO)
+            buf_append_str(out, "1");
+        else if (is_time(info))
             append_seconds(out, words[cell]);
         else
             buf_append_u64(out, words[cell]);
@@ -131,20 +153,26 @@ static void render_cells(struct buf *out, enum metric id, const struct source *f
     }
 }
 
-static void render_head(struct buf *out, const struct metric_info *info)
+static void render_head(struct buf *out, enum metrics_format format, const struct metric_info *info)
 {
-    static const char *const types[] = {
-        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    static const char *const types[] = {[METRIC_COUNTER] = "counter",
+                                        [METRIC_GAUGE] = "gauge",
+                                        [METRIC_HISTOGRAM] = "histogram",
+                                        [METRIC_INFO] = "info"};
+    bool old = format == METRICS_PROMETHEUS;
+    /* The older format knows families only by the name of their samples. */
+    const char *suffix = old ? suffix_of(info->kind) : "";
+    const char *type = types[old && info->kind == METRIC_INFO ? METRIC_GAUGE : info->kind];
 
-    buf_appendf(out, "# TYPE %s %s\n", info->name, types[info->kind]);
-    if (*info->unit)
+    buf_appendf(out, "# TYPE %s%s %s\n", info->name, suffix, type);
+    if (*info->unit && !old)
         buf_appendf(out, "# UNIT %s %s\n", info->name, info->unit);
-    buf_appendf(out, "# HELP %s ", info->name);
+    buf_appendf(out, "# HELP %s%s ", info->name, suffix);
     append_escaped(out, info->help);
     buf_append(out, "\n", 1);
 }
 
-void metrics_render(struct buf *out, const struct metrics *process,
+void metrics_render(struct buf *out, enum metrics_format format, const struct metrics *process,
                     const struct metrics *const *servers, const char *const *names, size_t n)
 {
     for (enum metric id = 0; id < METRIC_COUNT; id++) {
@@ -152,12 +180,13 @@ void metrics_render(struct buf *out, const struct metrics *process,
 
         if (info->scope == METRIC_PROCESS ? !process : n == 0)
             continue;
-        render_head(out, info);
+        render_head(out, format, info);
         if (info->scope == METRIC_PROCESS)
             render_cells(out, id, &(struct source){.set = process});
         else
             for (size_t i = 0; i < n; i++)
                 render_cells(out, id, &(struct source){.set = servers[i], .server = names[i]});
     }
-    buf_append_str(out, "# EOF\n");
+    if (format == METRICS_OPENMETRICS)
+        buf_append_str(out, "# EOF\n");
 }

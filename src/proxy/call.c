@@ -364,7 +364,7 @@ void call_send(struct call *c)
 void call_start(struct ticket *t)
 {
     struct call *c = container_of(t, struct call, ticket);
-    metrics_observe(session_server(c->session)->metrics, METRIC_QUEUE_WAIT, 0,
+    metrics_observe(session_server(c->session)->metrics, METRIC_QUEUE_WAIT, METRIC_WAIT_SENT,
                     call_env(c)->now - t->queued_at);
     if (session_server(c->session)->sharing == CONFIG_SHARING_SESSION)
         levels_apply_conn(t->conn); /* which may have become the session's this very moment */
@@ -430,6 +430,10 @@ static void count_end(const struct call *c)
     metrics_inc(m, METRIC_CALLS, o);
     if (c->started_at)
         metrics_observe(m, METRIC_CALL_DURATION, o, call_env(c)->now - c->started_at);
+    else if (c->ticket.queued_at && c->outcome != CALL_ANSWERED)
+        metrics_observe(m, METRIC_QUEUE_WAIT,
+                        c->outcome == CALL_FAILED ? METRIC_WAIT_REFUSED : METRIC_WAIT_CANCELLED,
+                        call_env(c)->now - c->ticket.queued_at);
 }
 
 void call_finish(struct call *c, enum call_outcome outcome, const struct payload *answer,

@@ -137,8 +137,10 @@ static bool judge_failure(struct conn *c, bool was_ready)
         recovery_on_loss(&c->recovery, lived, r->stable_after, c->answered);
         return lived < r->stable_after && !c->answered;
     }
-    if (c->recovering)
+    if (c->recovering) {
         metrics_inc(m, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_FAILURE);
+        metrics_observe(m, METRIC_ATTEMPT_DURATION, METRIC_ATTEMPT_FAILURE, now - c->attempt_at);
+    }
     if (recovery_on_failure(&c->recovery, r->max_retry_attempts)) {
         metrics_inc(m, METRIC_RECOVERY_CYCLES, 0);
         log_warning(CONN_CTX(c), "%u attempts failed; the next cycle goes on at the longest delay",
@@ -286,6 +288,8 @@ static void note_recovery(struct conn *c)
     struct server *s = c->pool->server;
     usec_t now = s->env->now, outage = now - c->lost_at;
     metrics_inc(s->metrics, METRIC_RECOVERY_ATTEMPTS, METRIC_ATTEMPT_SUCCESS);
+    metrics_observe(s->metrics, METRIC_ATTEMPT_DURATION, METRIC_ATTEMPT_SUCCESS,
+                    now - c->attempt_at);
     metrics_observe(s->metrics, METRIC_RECOVERY_TIME, 0, outage);
     adapt_on_recovery(&s->adapt, outage);
     s->recovered_at = now;

@@ -1,14 +1,20 @@
 """GET /metrics: held against a parser of OpenMetrics that is not ours, against the table, and against what happened."""
 import os
 import re
+import shutil
+import subprocess
+import tempfile
+import time
 
 from daemon import ROOT
 from harness import SINGLE, DaemonCase, HttpConn, RpcError, demo, fake, poll_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-ROW = re.compile(r'X\((\w+), (COUNTER|GAUGE|HISTOGRAM), (SERVER|PROCESS), "(\w+)", "(\w*)",')
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n"
+SAMPLE = re.compile(r"^([a-z_]+(?:\{.*\})?) (\S+)$")
+ROW = re.compile(r'X\((\w+), (COUNTER|GAUGE|HISTOGRAM|INFO), (SERVER|PROCESS), "(\w+)", "(\w*)",')
 
 
 def rows():
@@ -20,18 +26,24 @@ def rows():
     return found
 
 
-class MetricsTextTest(DaemonCase):
+class MetricsCase(DaemonCase):
     servers = {"demo": demo(), "fake": fake()}
     config = {"resilience": SINGLE}
 
-    def scrape(self):
-        """Every family, by its name."""
+    def fetch(self, accept=None):
         conn = HttpConn(os.path.join(self.daemon.runtime_dir, "admin.sock"))
+        field = b"" if accept is None else b"Accept: " + accept + b"\r\n"
         try:
-            response = conn.exchange(REQUEST, "GET")
+            response = conn.exchange(REQUEST % field, "GET")
         finally:
             conn.close()
         self.assertEqual(response.status, 200)
+        self.assertEqual(response.headers.get("Vary"), "Accept")
+        return response
+
+    def scrape(self):
+        """Every family, by its name."""
+        response = self.fetch()
         self.assertEqual(response.headers.get("Content-Type"), CONTENT_TYPE)
         text = bytes(response.body).decode("utf-8")
         self.assertTrue(text.endswith("\n# EOF\n"))
@@ -47,6 +59,8 @@ class MetricsTextTest(DaemonCase):
         assert found, "no sample %s %s" % (sample, labels)
         return sum(found)
 
+
+class MetricsTextTest(MetricsCase):
     def test_the_text_holds_every_family_of_the_table_and_no_other(self):
         families = self.scrape()
         self.assertEqual({n: (f.type, f.unit) for n, f in families.items()},
@@ -110,3 +124,77 @@ class MetricsTextTest(DaemonCase):
         for family, state in (("mcpool_breaker_state", "closed"), ("mcpool_server_health", "healthy")):
             self.assertEqual(self.value(families, family, server="demo"), 1, family)
             self.assertEqual(self.value(families, family, server="demo", state=state), 1, family)
+
+    def test_the_format_is_the_one_that_the_scraper_asks_for(self):
+        for accept, want in (
+                (None, CONTENT_TYPE), (b"*/*", CONTENT_TYPE), (b"", CONTENT_TYPE), (b"text/html", CONTENT_TYPE),
+                (b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", CONTENT_TYPE),
+                (b"text/plain;version=0.0.4;q=1,*/*;q=0.1", PROMETHEUS_TYPE), (b"Text/Plain", PROMETHEUS_TYPE),
+                (b"text/plainer", CONTENT_TYPE)):
+            with self.subTest(accept=accept):
+                self.assertEqual(self.fetch(accept).headers.get("Content-Type"), want)
+
+    def test_both_formats_hold_the_same_samples(self):
+        def names(text):
+            return [m.group(1) for m in map(SAMPLE.match, text.split("\n")) if m]
+        new, old = (bytes(self.fetch(accept).body).decode() for accept in (None, b"text/plain"))
+        self.assertEqual(names(new), names(old))
+        self.assertGreater(len(names(new)), 100)
+
+
+class PromtoolTest(MetricsCase):
+    """What the parsers of Prometheus say, after everything that can be counted has been."""
+
+    def setUp(self):
+        super().setUp()
+        self.promtool = shutil.which("promtool")
+        if not self.promtool:
+            if os.environ.get("CI"):
+                self.fail("promtool is not installed; scripts/deps test installs it")
+            self.skipTest("promtool is not installed; scripts/deps test installs it")
+
+    def make_busy(self):
+        c = self.http("fake")
+        with self.assertRaises(RpcError):
+            c.request("tools/call", {"name": "no such tool", "arguments": {}})
+        for way in self.every_way_in():
+            way.tool("echo", {"text": "x"})
+        call, _ = self.hold(c)
+        mark = self.kill(c)
+        with self.assertRaises(RpcError):
+            call.text()
+        self.wait_successor(mark)
+
+    def run_promtool(self, *args, **more):
+        r = subprocess.run([self.promtool, *args], capture_output=True, timeout=60, **more)
+        return r.returncode, r.stdout.decode() + r.stderr.decode()
+
+    def test_promtool_finds_nothing_to_object_to(self):
+        self.make_busy()
+        text = bytes(self.fetch(b"text/plain").body)
+        self.assertEqual(self.run_promtool("check", "metrics", input=text), (0, ""))
+        code, said = self.run_promtool("check", "metrics", input=text + b"mcpool_bad 1\n")
+        self.assertNotEqual((code, said), (0, ""), "promtool does not look")
+
+    def test_prometheus_stores_every_sample_of_the_openmetrics_text(self):
+        """promtool check metrics knows the older format only; its import of OpenMetrics uses the parser of the
+        server. It wants a timestamp on each sample, which a scrape does without."""
+        self.make_busy()
+        lines = bytes(self.fetch().body).decode().split("\n")
+        stamp = " %d" % time.time()
+        stamped = [line + stamp if line and not line.startswith("#") else line for line in lines]
+        count = sum(1 for line in lines if line and not line.startswith("#"))
+        with tempfile.TemporaryDirectory(prefix="mcpool-tsdb-") as place:
+            source, blocks = os.path.join(place, "text"), os.path.join(place, "blocks")
+
+            def store(text):
+                with open(source, "w", encoding="utf-8") as f:
+                    f.write(text)
+                return self.run_promtool("tsdb", "create-blocks-from", "openmetrics", source, blocks)
+            code, said = store("\n".join(stamped))
+            self.assertEqual(code, 0, said)
+            code, listed = self.run_promtool("tsdb", "list", blocks)
+            self.assertEqual(code, 0, listed)
+            self.assertEqual(listed.split("\n")[1].split()[4:7], [str(count)] * 3, listed)  # samples, chunks, series
+            code, said = store("\n".join(stamped[:-2]))  # without "# EOF"
+            self.assertNotEqual(code, 0, "promtool does not look")

@@ -9,6 +9,7 @@
 #include <string.h>
 
 static struct metrics *one, *two, *process;
+static enum metrics_format format;
 static struct buf out;
 
 static void setup(void)
@@ -16,6 +17,7 @@ static void setup(void)
     one = metrics_new(METRIC_SERVER);
     two = metrics_new(METRIC_SERVER);
     process = metrics_new(METRIC_PROCESS);
+    format = METRICS_OPENMETRICS;
     out = (struct buf)BUF_INIT;
 }
 
@@ -34,7 +36,7 @@ static const char *render(const struct metrics *of_process, const char *name, si
     const char *names[] = {name, "two"};
 
     buf_reset(&out);
-    metrics_render(&out, of_process, sets, names, n);
+    metrics_render(&out, format, of_process, sets, names, n);
     buf_append(&out, "", 1);
     return out.data + out.head;
 }
@@ -78,8 +80,7 @@ START_TEST(the_process_alone)
     metrics_set(process, METRIC_SESSIONS, 0, 3);
     metrics_add(process, METRIC_SESSIONS_OPENED, 0, UINT64_MAX);
     metrics_set(process, METRIC_START_TIME, 0, 1753000000 * USEC_PER_SEC + 1203);
-    ck_assert_str_eq(
-        render(process, NULL, 0),
+    static const char want[] =
         "# TYPE mcpool_sessions gauge\n"
         "# HELP mcpool_sessions Client sessions.\n"
         "mcpool_sessions 3\n"
@@ -102,7 +103,56 @@ START_TEST(the_process_alone)
         "# UNIT mcpool_start_time_seconds seconds\n"
         "# HELP mcpool_start_time_seconds When the process started, in Unix time.\n"
         "mcpool_start_time_seconds 1753000000.001203\n"
-        "# EOF\n");
+        "# TYPE mcpool_client_connections gauge\n";
+    const char *have = render(process, NULL, 0);
+    ck_assert_msg(strncmp(have, want, sizeof(want) - 1) == 0, "%s", have);
+    ck_assert_ptr_null(strstr(have, "server="));
+}
+END_TEST
+
+START_TEST(an_info_is_always_1)
+{
+    expect(render(process, NULL, 0), "mcpool_build",
+           "# TYPE mcpool_build info\n"
+           "# HELP mcpool_build What this program is.\n"
+           "mcpool_build_info{version=\"" MCPOOL_VERSION "\"} 1\n");
+}
+END_TEST
+
+START_TEST(bytes_are_counted_as_they_are)
+{
+    metrics_set(process, METRIC_PROCESS_RESIDENT, 0, 4096000);
+    expect(render(process, NULL, 0), "process_resident_memory_bytes",
+           "# TYPE process_resident_memory_bytes gauge\n"
+           "# UNIT process_resident_memory_bytes bytes\n"
+           "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
+           "process_resident_memory_bytes 4096000\n");
+}
+END_TEST
+
+/* The older format: families are called what their samples are called. */
+START_TEST(the_text_of_prometheus)
+{
+    const char *have;
+
+    format = METRICS_PROMETHEUS;
+    metrics_set(process, METRIC_START_TIME, 0, 12 * USEC_PER_SEC);
+    metrics_inc(one, METRIC_PROBES, METRIC_PROBE_LOST);
+    have = render(process, "one", 1);
+    ck_assert_ptr_nonnull(strstr(have,
+                                 "# TYPE mcpool_probes_total counter\n"
+                                 "# HELP mcpool_probes_total Pings of silent connections.\n"
+                                 "mcpool_probes_total{server=\"one\",outcome=\"answered\"} 0\n"));
+    ck_assert_ptr_nonnull(
+        strstr(have, "# TYPE mcpool_start_time_seconds gauge\n"
+                     "# HELP mcpool_start_time_seconds When the process started, in Unix time.\n"
+                     "mcpool_start_time_seconds 12.000000\n"));
+    ck_assert_ptr_nonnull(strstr(have, "# TYPE mcpool_build_info gauge\n"
+                                       "# HELP mcpool_build_info What this program is.\n"
+                                       "mcpool_build_info{version="));
+    ck_assert_ptr_nonnull(strstr(have, "# TYPE mcpool_call_duration_seconds histogram\n"));
+    ck_assert_ptr_null(strstr(have, "# EOF"));
+    ck_assert_ptr_null(strstr(have, "# UNIT"));
 }
 END_TEST
 
@@ -136,30 +186,31 @@ START_TEST(buckets_are_cumulative_and_decimals_exact)
                                    300 * USEC_PER_SEC + 1};
 
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
-        metrics_observe(one, METRIC_QUEUE_WAIT, 0, times[i]);
-    expect(render(NULL, "one", 1), "mcpool_queue_wait_seconds",
-           "# TYPE mcpool_queue_wait_seconds histogram\n"
-           "# UNIT mcpool_queue_wait_seconds seconds\n"
-           "# HELP mcpool_queue_wait_seconds Time that requests waited for a connection.\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.001\"} 2\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.0025\"} 4\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.005\"} 5\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.01\"} 5\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.025\"} 5\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.05\"} 5\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.1\"} 5\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.25\"} 6\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"0.5\"} 6\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"1.0\"} 7\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"2.5\"} 7\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"5.0\"} 8\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"10.0\"} 8\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"30.0\"} 8\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"60.0\"} 8\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"300.0\"} 9\n"
-           "mcpool_queue_wait_seconds_bucket{server=\"one\",le=\"+Inf\"} 10\n"
-           "mcpool_queue_wait_seconds_count{server=\"one\"} 10\n"
-           "mcpool_queue_wait_seconds_sum{server=\"one\"} 606.257003\n");
+        metrics_observe(one, METRIC_RECOVERY_TIME, 0, times[i]);
+    expect(render(NULL, "one", 1), "mcpool_recovery_time_seconds",
+           "# TYPE mcpool_recovery_time_seconds histogram\n"
+           "# UNIT mcpool_recovery_time_seconds seconds\n"
+           "# HELP mcpool_recovery_time_seconds Time from the loss of a connection to its next "
+           "completed handshake.\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.001\"} 2\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.0025\"} 4\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.005\"} 5\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.01\"} 5\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.025\"} 5\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.05\"} 5\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.1\"} 5\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.25\"} 6\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"0.5\"} 6\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"1.0\"} 7\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"2.5\"} 7\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"5.0\"} 8\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"10.0\"} 8\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"30.0\"} 8\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"60.0\"} 8\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"300.0\"} 9\n"
+           "mcpool_recovery_time_seconds_bucket{server=\"one\",le=\"+Inf\"} 10\n"
+           "mcpool_recovery_time_seconds_count{server=\"one\"} 10\n"
+           "mcpool_recovery_time_seconds_sum{server=\"one\"} 606.257003\n");
 }
 END_TEST
 
@@ -223,6 +274,8 @@ static const char *suffixes(enum metric_kind kind)
         return "";
     case METRIC_HISTOGRAM:
         return "_bucket _count _sum";
+    case METRIC_INFO:
+        return "_info";
     }
     ck_abort();
 }
@@ -275,7 +328,7 @@ END_TEST
 START_TEST(appends_to_what_is_there)
 {
     buf_append_str(&out, "before ");
-    metrics_render(&out, NULL, NULL, NULL, 0);
+    metrics_render(&out, METRICS_OPENMETRICS, NULL, NULL, NULL, 0);
     ck_assert(slice_is(buf_peek(&out), "before # EOF\n"));
 }
 END_TEST
@@ -287,6 +340,9 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, nothing_is_still_a_text);
     tcase_add_test(t, the_process_alone);
+    tcase_add_test(t, an_info_is_always_1);
+    tcase_add_test(t, bytes_are_counted_as_they_are);
+    tcase_add_test(t, the_text_of_prometheus);
     tcase_add_test(t, servers_stand_together_within_a_family);
     tcase_add_test(t, buckets_are_cumulative_and_decimals_exact);
     tcase_add_test(t, a_label_and_le_stand_side_by_side);

@@ -111,12 +111,12 @@ START_TEST(waits_and_durations_are_told_apart)
     struct buf text = BUF_INIT;
     const struct metrics *one = of_server();
     const char *name = "fake";
-    metrics_render(&text, NULL, &one, &name, 1);
+    metrics_render(&text, METRICS_OPENMETRICS, NULL, &one, &name, 1);
     ck_assert_uint_lt(buf_len(&text), sizeof(page));
     memcpy(page, buf_peek(&text).p, buf_len(&text));
     page[buf_len(&text)] = '\0';
     buf_done(&text);
-    ck_assert_has(page, "mcpool_queue_wait_seconds_sum{server=\"fake\"} 7");
+    ck_assert_has(page, "mcpool_queue_wait_seconds_sum{server=\"fake\",outcome=\"sent\"} 7");
     ck_assert_has(page, "mcpool_call_duration_seconds_sum{server=\"fake\",outcome=\"result\"} 3");
     end();
 }
