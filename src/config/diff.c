@@ -103,6 +103,31 @@ static bool same_listen(const struct config *a, const struct config *b)
     return true;
 }
 
+static bool same_admin_listen(const struct config *a, const struct config *b)
+{
+    const struct config_listen *x = a->admin_listen, *y = b->admin_listen;
+    return same_text(x ? x->text : NULL, y ? y->text : NULL);
+}
+
+/* Names, servers and digests in the order of the files: another order is a change that changes
+ * nothing. */
+static bool same_tokens(const struct config *a, const struct config *b)
+{
+    if (a->tokens_n != b->tokens_n || a->secrets_n != b->secrets_n)
+        return false;
+    for (size_t i = 0; i < a->tokens_n; i++) {
+        const struct config_token *x = &a->tokens[i], *y = &b->tokens[i];
+        if (strcmp(x->name, y->name) != 0 || x->all_servers != y->all_servers ||
+            !same_strings(&x->servers, &y->servers))
+            return false;
+    }
+    for (size_t i = 0; i < a->secrets_n; i++)
+        if (a->secrets[i].token != b->secrets[i].token ||
+            memcmp(a->secrets[i].digest, b->secrets[i].digest, CONFIG_SECRET_DIGEST) != 0)
+            return false;
+    return true;
+}
+
 static const void *member_at(const struct config_row *row, const void *base)
 {
     return (const char *)base + row->offset;
@@ -145,10 +170,14 @@ static bool is_stored(const struct config_row *row)
 /* Rows of the top that have a shape of their own; sections differ by their rows. */
 static bool same_top(const struct config_row *row, const struct config *a, const struct config *b)
 {
+    if (strcmp(row->key, "tokens") == 0)
+        return same_tokens(a, b);
     if (row->type == CONFIG_TYPE_SECTION)
         return true;
     if (row->type == CONFIG_TYPE_LISTEN)
         return same_listen(a, b);
+    if (strcmp(row->key, "admin_listen") == 0)
+        return same_admin_listen(a, b);
     if (strcmp(row->key, "admin") == 0)
         return same_text(a->admin_path, b->admin_path);
     return same_stored(row, a, b);
@@ -438,6 +467,20 @@ static void keep_in_server(const struct config *old, struct config *next,
     }
 }
 
+static const struct config_listen *keep_listen(struct config_arena *arena,
+                                               const struct config_listen *old)
+{
+    if (!old)
+        return NULL;
+    struct config_listen *l = arena_alloc(arena, sizeof(*l));
+    *l = *old;
+    l->text = arena_strdup(arena, old->text);
+    l->host_port = old->host_port ? arena_strdup(arena, old->host_port) : NULL;
+    l->host = old->host ? arena_strdup(arena, old->host) : NULL;
+    l->path = old->path ? arena_strdup(arena, old->path) : NULL;
+    return l;
+}
+
 void config_keep(const struct config *old, struct config *next)
 {
     size_t n;
@@ -449,6 +492,8 @@ void config_keep(const struct config *old, struct config *next)
             continue;
         if (strcmp(row->key, "admin") == 0)
             next->admin_path = arena_strdup(next->arena, old->admin_path);
+        else if (strcmp(row->key, "admin_listen") == 0)
+            next->admin_listen = keep_listen(next->arena, old->admin_listen);
         else if (is_stored(row) && !row->per_server)
             copy_member(next->arena, row, global_section(old, row->section),
                         global_section(next, row->section));
