@@ -98,7 +98,8 @@
     V(REASON_RESPONSE_TOO_LARGE, "response_too_large")                                             \
     V(REASON_SHUTTING_DOWN, "shutting_down")                                                       \
     V(REASON_RESUME_LOST, "resume_lost")                                                           \
-    V(REASON_VERSION, "version")
+    V(REASON_VERSION, "version")                                                                   \
+    V(REASON_MAINTENANCE, "maintenance")
 
 #define METRIC_NO_LABEL(V) V(METRIC_NO_VALUE, "") /* one cell */
 

@@ -44,18 +44,26 @@ struct conn {
     enum conn_state state;
     uint32_t epoch; /* raised with each transport */
     struct transport *transport;
-    struct card *card;        /* of the present transport; NULL before the handshake */
-    bool failed;              /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
-    struct recovery recovery; /* failed attempts and cycles */
-    bool answered;            /* the present transport gave at least one real answer */
-    usec_t answered_at;       /* when it gave the latest one, the handshake included; 0 = none */
-    usec_t heard_at;          /* when it was last seen to say anything, to the byte */
-    uint64_t heard_bytes;     /* transport's `received` then */
-    struct probe probe;       /* what the monitor thinks of its silence */
-    usec_t unheard_since;     /* a request that its client took back was sent then, and the server
-                                 had said nothing since when it was; 0 = none */
+    struct config *config;          /* ref: what the present transport was made from … */
+    const struct server_config *sc; /* … and its entry there; NULL without a transport */
+    struct card *card;              /* of the present transport; NULL before the handshake */
+    bool failed;                    /* CLOSING: a failure, so WAITING follows; otherwise IDLE */
+    struct recovery recovery;       /* failed attempts and cycles */
+    bool answered;                  /* the present transport gave at least one real answer */
+    usec_t answered_at;   /* when it gave the latest one, the handshake included; 0 = none */
+    usec_t heard_at;      /* when it was last seen to say anything, to the byte */
+    uint64_t heard_bytes; /* transport's `received` then */
+    struct probe probe;   /* what the monitor thinks of its silence */
+    usec_t unheard_since; /* a request that its client took back was sent then, and the server
+                             had said nothing since when it was; 0 = none */
     bool suspect;         /* a ping was not answered: no new requests while another place exists */
     bool draining;        /* it is stuck: no new requests; replaced when the last has ended */
+    bool outdated;        /* its server was renewed: no new requests; replaced when the last has
+                             ended */
+    bool surplus;         /* there are more than max_connections: the same, and not replaced */
+    usec_t leave_by;      /* outdated: when requests that still run are not waited for any longer */
+    struct conn *heir;    /* outdated: the slot that was opened for what lives here; may be NULL */
+    bool missed;          /* IDLE: closed on purpose while sessions were tied to it: comes back */
     usec_t state_since;   /* when `state` was entered */
     usec_t lost_at;       /* when the last ready transport was lost; 0 = none was, or it is back */
     uint32_t trial_epoch; /* breaker epoch under which the present attempt began */

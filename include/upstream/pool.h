@@ -65,6 +65,12 @@ struct pool_user {
     /* The connection is lost or given up, c->running tickets included: the user ends each of them
      * (ticket_done); conn_handed_over still answers for this epoch. */
     void (*on_down)(struct conn *c, enum reason why);
+    /* What the pool's connections said may not hold for those that are made from now on: their
+     * server is renewed. */
+    void (*on_renew)(struct pool *p);
+    /* `from` goes and does not come back: what keeps it (its keepers) moves to the slot `to`, in
+     * whatever state that is. */
+    void (*move_keepers)(struct conn *from, struct conn *to);
     /* Ask the server for a sign of life (ping); conn_note_probe_answered follows, or nothing. */
     void (*probe)(struct conn *c);
     /* A slot is created / destroyed with its pool: attach and detach conn.user. */

@@ -48,6 +48,9 @@ struct server {
     enum health health;  /* as it was last logged */
     usec_t health_at;    /* since when it is that; 0 = the server was made so */
     struct timer sweep, monitor, breaker_timer;
+    struct timer farewell;       /* the first requests on an outdated connection run out of time */
+    const struct conn *trial_on; /* where the breaker's trial is under way; only compared */
+    enum server_mode mode;
     bool stopping;
     unsigned live;    /* transports not yet closed */
     struct task reap; /* frees pools that have ended */

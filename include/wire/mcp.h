@@ -121,6 +121,7 @@ enum reason {
     REASON_SHUTTING_DOWN,
     REASON_RESUME_LOST,
     REASON_VERSION,
+    REASON_MAINTENANCE,
     REASON_COUNT
 };
 const char *reason_name(enum reason r);     /* "upstream_lost" */

@@ -196,6 +196,7 @@ static unsigned status_of_failure(enum reason why)
     case REASON_UPSTREAM_PROTOCOL:
     case REASON_RESPONSE_TOO_LARGE:
     case REASON_SHUTTING_DOWN:
+    case REASON_MAINTENANCE:
         return 503;
     }
     return 503;

@@ -22,6 +22,8 @@ enum admit_verdict admit(const struct admit_view *v)
 {
     if (v->stopping)
         return ADMIT_SHUTTING_DOWN;
+    if (v->maintenance)
+        return ADMIT_MAINTENANCE;
     if (!v->breaker_admits && !v->wait_for_ready)
         return ADMIT_BREAKER_OPEN;
     if (v->breaker_admits && v->fits)

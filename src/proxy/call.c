@@ -396,6 +396,9 @@ void call_refuse(struct ticket *t, enum reason why, usec_t retry_after)
     case REASON_SHUTTING_DOWN:
         snprintf(text, sizeof(text), "mcpool is shutting down");
         break;
+    case REASON_MAINTENANCE:
+        snprintf(text, sizeof(text), "Server \"%s\" has been taken out of service for now", name);
+        break;
     default:
         snprintf(text, sizeof(text), "Server \"%s\" is not available", name);
         break;

@@ -9,7 +9,7 @@ static bool retryable(enum reason why, const char *delivered)
         return false;
     return why == REASON_UPSTREAM_UNAVAILABLE || why == REASON_OVERLOADED ||
            why == REASON_BREAKER_OPEN || why == REASON_RATE_LIMITED ||
-           why == REASON_UPSTREAM_LOST || why == REASON_SHUTTING_DOWN;
+           why == REASON_UPSTREAM_LOST || why == REASON_SHUTTING_DOWN || why == REASON_MAINTENANCE;
 }
 
 void proxy_write_error(struct buf *out, struct slice id, int code, enum reason why,

@@ -383,6 +383,9 @@ unsigned notify_promises(const struct card *card);
 void sub_start(struct call *c);
 void sub_on_updated(struct conn *c, struct payload *text, const struct rpc_msg *m);
 void sub_replay(struct conn *c);
+/* pool_user.move_keepers: the subscriptions are made again at `to`, and their clients hear that the
+ * resources may have changed meanwhile. */
+void sub_move(struct conn *from, struct conn *to);
 void sub_end_of_session(struct session *s);
 void sub_end_of_conn(
     struct conn *c); /* pending ones fail their waiters; the entries stay for replay */
@@ -429,6 +432,8 @@ void lists_on_answer(struct conn *c, const struct call *call, struct slice resul
 void lists_on_ready(struct conn *c);
 /* Before the uplinks of the slot are told. */
 void lists_on_down(struct conn *c, enum reason why);
+/* pool_user.on_renew: what clients were given is compared with the next connection that is made. */
+void lists_on_renew(struct pool *p);
 
 /* ---- the proxy ---- */
 

@@ -53,6 +53,7 @@ struct lists {
     struct list of[KIND_COUNT];
     uint64_t number;  /* of the latest loss or check */
     uint64_t lost;    /* the latest loss */
+    usec_t lost_at;   /* and when that was */
     uint64_t covered; /* losses before this are dealt with */
     struct check {
         struct conn *conn; /* NULL: none under way */
@@ -136,6 +137,8 @@ static unsigned place_of(const struct list *list, struct slice raw_cursor)
     return k < list->count ? k + 1 : PAGES_MAX;
 }
 
+static void announce(struct lists *l);
+
 void lists_on_answer(struct conn *c, const struct call *call, struct slice result)
 {
     struct page page;
@@ -151,6 +154,13 @@ void lists_on_answer(struct conn *c, const struct call *call, struct slice resul
         tools_learn(c->pool, result, call->first_page);
         if (readable && call->first_page)
             pin_tools(c, page.digest);
+    }
+    if (c->outdated && !pending) {
+        /* An answer of before, after the comparison: who got it must fetch the list again. */
+        l->check.changed |= 1U << kinds[kind].change;
+        if (!l->check.conn)
+            announce(l);
+        return;
     }
     if (pending && list->blind)
         list->stale = true;
@@ -339,12 +349,20 @@ static void start(struct lists *l, struct conn *c)
     next_kind(l);
 }
 
-/* Starts a check if a slot has come back from a loss that none has covered. */
+/* Whether what c says is news: it is a slot that has come back from a loss which no check has
+ * covered, or any that was opened after the latest one. */
+static bool is_news(const struct lists *l, const struct conn *c)
+{
+    return c->state == CONN_READY && !c->outdated &&
+           (mux_of(c)->lost > l->covered || (l->lost > l->covered && c->attempt_at >= l->lost_at));
+}
+
+/* Starts a check if there is a connection that may say something else than those before. */
 static void consider(struct lists *l)
 {
     struct conn *c;
     for (unsigned i = 0; !l->check.conn && (c = slot_at(l, i)) != NULL; i++)
-        if (c->state == CONN_READY && mux_of(c)->lost > l->covered)
+        if (is_news(l, c))
             start(l, c);
 }
 
@@ -353,19 +371,37 @@ static void consider(struct lists *l)
 void lists_on_ready(struct conn *c)
 {
     struct lists *l = lists_of(c);
-    if (mux_of(c)->lost)
+    if (mux_of(c)->lost || l->lost > l->covered)
         consider(l);
     else if (l->only)
         forget(l); /* for its next session */
 }
 
+static void note_loss(struct lists *l)
+{
+    l->lost = ++l->number;
+    l->lost_at = lists_env(l)->now;
+}
+
+void lists_on_renew(struct pool *p)
+{
+    struct pool_state *st = p->user;
+    if (st->lists)
+        note_loss(st->lists);
+    for (unsigned i = 0; i < p->slot_count; i++)
+        if (mux_of(p->slots[i])->lists)
+            note_loss(mux_of(p->slots[i])->lists);
+}
+
 void lists_on_down(struct conn *c, enum reason why)
 {
     struct lists *l = lists_of(c);
+    if (c->outdated)
+        return; /* that what follows may be another was noted when the server was renewed */
     bool left = why == REASON_SHUTTING_DOWN && LIST_EMPTY(&c->homed);
-    mux_of(c)->lost = left ? 0 : ++l->number;
     if (!left)
-        l->lost = l->number;
+        note_loss(l);
+    mux_of(c)->lost = left ? 0 : l->number;
 }
 
 struct lists *lists_new(struct pool *p, struct conn *only)

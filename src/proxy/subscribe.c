@@ -383,6 +383,35 @@ void sub_replay(struct conn *c)
         }
 }
 
+static void move(struct sub *sub, struct mux *to)
+{
+    struct sub *new;
+    struct subscriber *r;
+    HASH_FIND(hh, to->subs, sub->uri, sub->uri_n, new);
+    if (!new)
+        new = sub_new(to, slice_of(sub->uri, sub->uri_n), slice_str(sub->raw));
+    while ((r = LIST_FIRST(&sub->subscribers)) != NULL) {
+        struct session *s = r->session;
+        drop_subscriber(r);
+        add_subscriber(new, s)->revived = true;
+    }
+    if (new->active)
+        tell_revived(new);
+    else if (to->conn->state == CONN_READY && new->up.id == 0)
+        request(new, &new->up, "resources/subscribe");
+}
+
+void sub_move(struct conn *from, struct conn *to)
+{
+    struct sub *sub, *next;
+    HASH_ITER (hh, mux_of(from)->subs, sub, next) {
+        if (!LIST_EMPTY(&sub->subscribers))
+            move(sub, mux_of(to));
+        if (unused(sub))
+            sub_release(sub);
+    }
+}
+
 void sub_forget_all(struct mux *m)
 {
     struct sub *sub, *next;

@@ -56,6 +56,12 @@ static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
         c->recovering = c->forced = false;
     if (new == CONN_IDLE)
         c->lost_at = 0;
+    if (new == CONN_IDLE || new == CONN_WAITING) { /* said of a transport that is gone */
+        c->outdated = c->surplus = false;
+        c->leave_by = USEC_NEVER;
+        c->heir = NULL;
+    }
+    c->missed = new == CONN_IDLE &&pool_is_tied(c);
     c->state = new;
     c->state_since = conn_env(c)->now;
     pool_on_conn_state(c);
@@ -207,10 +213,27 @@ void conn_retire(struct conn *c, bool now)
     bool was_ready = c->state == CONN_READY;
     c->failed = false;
     conn_set_state(c, CONN_CLOSING, "no longer wanted");
+    guard_on_let_go(c);
     if (was_ready) {
         recovery_reset(&c->recovery);
         pool_on_conn_lost(c, REASON_SHUTTING_DOWN);
     }
+    c->transport->ops->close(c->transport, now);
+}
+
+void conn_let_go(struct conn *c, bool now, const char *why)
+{
+    if (c->state != CONN_READY) {
+        renew_bequeath(c);
+        conn_retire(c, now);
+        return;
+    }
+    c->failed = false;
+    conn_set_state(c, CONN_CLOSING, why);
+    guard_on_let_go(c);
+    recovery_reset(&c->recovery);
+    pool_on_conn_lost(c, REASON_UPSTREAM_LOST);
+    renew_bequeath(c);
     c->transport->ops->close(c->transport, now);
 }
 
@@ -258,8 +281,10 @@ static void on_closed(void *arg)
     struct conn *c = arg;
     struct server *s = c->pool->server;
     c->transport = NULL;
+    c->config = config_unref(c->config);
+    c->sc = NULL;
     c->card = card_unref(c->card);
-    if (c->failed && !c->pool->stopping) {
+    if (c->failed && !c->pool->stopping && server_opens(s)) {
         recover_enqueue(c);
         pool_on_conn_failed(c);
     } else {
@@ -373,13 +398,16 @@ void conn_open(struct conn *c)
     env_timer_set(s->env, &c->timer, s->env->now + s->sc->resilience.operation_timeout);
     guard_on_attempt(c);
     s->live++;
-    c->transport = s->transport->open(s->transport_arg, s->sc, s->config, c->slot, &events, c);
+    c->config = config_ref(s->config);
+    c->sc = s->sc;
+    c->transport = s->transport->open(s->transport_arg, c->sc, c->config, c->slot, &events, c);
 }
 
 void conn_init(struct conn *c, struct pool *pool, unsigned slot)
 {
     c->pool = pool;
     c->slot = slot;
+    c->leave_by = USEC_NEVER;
     LIST_INIT(&c->homed);
     timer_init(&c->timer, time_over, c);
     pool->server->user->slot_init(c);
@@ -389,4 +417,5 @@ void conn_done(struct conn *c)
 {
     env_timer_clear(conn_env(c), &c->timer);
     c->pool->server->user->slot_done(c);
+    config_unref(c->config);
 }

@@ -107,10 +107,13 @@ static void wake_all(struct server *s)
 
 /* ---- trials ---- */
 
-static bool begin_trial(struct server *s)
+static bool begin_trial(struct server *s, const struct conn *on)
 {
     struct breaker_params p = server_breaker_params(s);
-    return breaker_begin_trial(&s->breaker, &p, s->env->now);
+    bool begun = breaker_begin_trial(&s->breaker, &p, s->env->now);
+    if (begun)
+        s->trial_on = on;
+    return begun;
 }
 
 /* A ping of a connection that is up, else the attempt that is under way, else the next one: the
@@ -127,9 +130,9 @@ static void try_trial(struct server *s)
             starting = conn_is_starting(c) ? c : starting;
         }
     }
-    if (well && begin_trial(s))
+    if (well && begin_trial(s, well))
         s->user->probe(well);
-    else if (starting && begin_trial(s))
+    else if (starting && begin_trial(s, starting))
         starting->trial_epoch = s->breaker.epoch;
 }
 
@@ -218,7 +221,7 @@ void guard_on_attempt(struct conn *c)
 {
     struct server *s = c->pool->server;
     c->trial_epoch = s->breaker.epoch;
-    if (s->breaker.state == BREAKER_HALF_OPEN && begin_trial(s))
+    if (s->breaker.state == BREAKER_HALF_OPEN && begin_trial(s, c))
         arm(s);
 }
 
@@ -278,6 +281,19 @@ void guard_force(struct server *s)
     try_trial(s);
     wake_all(s); /* the ramp may be over since the last look, and then arm sets no other */
     arm(s);
+}
+
+void guard_on_let_go(struct conn *c)
+{
+    struct server *s = c->pool->server;
+    if (s->trial_on == c && s->breaker.state == BREAKER_HALF_OPEN && s->breaker.trial)
+        outcome(s, OUTCOME_IGNORED, s->breaker.epoch, "its connection was closed");
+}
+
+void guard_renew(struct server *s)
+{
+    arm(s);
+    wake_all(s);
 }
 
 void conn_note_answer(struct conn *c, uint32_t breaker_epoch)

@@ -1,6 +1,7 @@
 /* What the sources of this room share with nobody else.
  *
  *     conn       one slot: its states, its loss              handshake   initialize and the card
+ *     renew      another entry for a server                  mode        drained or not
  *     pool       slots, homes, size and life                 queue       requests: admitted, in
  * line, run recover    the recovery queue, sweep, watchdog, force  monitor     probes, health guard
  * the circuit breaker and what counts         server      pools of one server
@@ -32,6 +33,12 @@ static inline const struct server_config *conn_config(const struct conn *c)
     return c->pool->server->sc;
 }
 
+/* Whether it may have connections at all; otherwise those that are left close when they can. */
+static inline bool server_opens(const struct server *s)
+{
+    return s->mode == SERVER_ACTIVE && !s->stopping;
+}
+
 #define CONN_CTX(c, ...)                                                                           \
     LOG_CTX(.server = conn_config(c)->name, .slot = (int)(c)->slot, __VA_ARGS__)
 
@@ -46,6 +53,9 @@ void conn_open(struct conn *c);
 void conn_wait(struct conn *c, usec_t due_at, const char *why);
 /* Ends a connection that is no longer wanted; it goes to IDLE. now: without the polite ladder. */
 void conn_retire(struct conn *c, bool now);
+/* The same on purpose and perhaps for another to follow: what runs there, and what its clients know
+ * of it, goes the way of a lost connection. */
+void conn_let_go(struct conn *c, bool now, const char *why);
 /* Closes without waiting any longer; for one that is CLOSING. */
 void conn_hurry(struct conn *c);
 /* The handshake is done. */
@@ -56,10 +66,21 @@ static inline bool conn_is_starting(const struct conn *c)
 {
     return c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKE;
 }
-/* Ready, and not about to be replaced. */
+/* Ready, and not given up. */
 static inline bool conn_is_well(const struct conn *c)
 {
     return c->state == CONN_READY && !c->draining && !c->suspect;
+}
+/* Ready, and on purpose without new requests: closes when those that run have ended. */
+static inline bool conn_is_leaving(const struct conn *c)
+{
+    return c->state == CONN_READY &&
+           (c->outdated || c->surplus || c->pool->server->mode != SERVER_ACTIVE);
+}
+/* There, or on its way, and to stay. */
+static inline bool conn_stays(const struct conn *c)
+{
+    return c->state != CONN_IDLE && (c->state != CONN_CLOSING || c->failed) && !conn_is_leaving(c);
 }
 
 /* ---- handshake ---- */
@@ -86,6 +107,10 @@ unsigned pool_count_recovering(const struct pool *p);
 /* Opens connections for the requests in line and `more` that found no place. */
 void pool_grow(struct pool *p, unsigned more);
 void pool_set_home(struct affinity *a, struct conn *c);
+/* Whether sessions live on this slot, so that it must not go for good while they do. */
+bool pool_is_tied(const struct conn *c);
+/* A slot that may be opened now; NULL when there are max_connections already. */
+struct conn *pool_idle_slot(const struct pool *p);
 /* c has nothing to do; somebody may have to go. */
 void pool_note_idle(struct conn *c);
 /* max_connections may have been raised. */
@@ -115,6 +140,10 @@ void recover_enqueue(struct conn *c);
 void recover_start(struct conn *c);
 /* c is not wanted any more: gives back the start that may be reserved for it. */
 void recover_return_start(struct conn *c);
+/* c is to be tried again as if it had never failed: at once, or when its turn has come. */
+void recover_afresh(struct conn *c);
+/* The settings have changed. */
+void recover_renew(struct server *s);
 /* Its time has come. */
 void recover_due(struct conn *c);
 /* An attempt of p has ended: whoever was held back for it may start. */
@@ -133,6 +162,8 @@ void monitor_done(struct server *s);
 /* Health may have changed: logs it. Not called for a mere loss: a connection that is back at once
  * is no news about the server. */
 void monitor_note(struct server *s, const char *why);
+/* The settings have changed. */
+void monitor_renew(struct server *s);
 /* The ping that an overdue request had made necessary should be answered by now. */
 void monitor_verdict(struct conn *c);
 
@@ -153,6 +184,21 @@ void guard_on_loss(struct conn *c, bool young);
 void guard_on_silence(struct conn *c, uint32_t breaker_epoch); /* a request was given up */
 void guard_on_sweep(struct conn *c); /* it may have lived long enough to prove itself */
 void guard_force(struct server *s);
+/* c is closed on purpose: a trial that is under way there says nothing. */
+void guard_on_let_go(struct conn *c);
+/* The settings have changed. */
+void guard_renew(struct server *s);
+
+/* ---- renew ---- */
+
+void renew_init(struct server *s);
+void renew_done(struct server *s);
+/* c is being closed on purpose: what lives there goes to its heir, if it has one. */
+void renew_bequeath(struct conn *c);
+/* There is no room to open c again: what lives there goes elsewhere if that is here to stay. */
+void renew_give_up(struct conn *c);
+/* Closes what is leaving and has nothing to do. */
+void renew_dismiss(struct pool *p);
 
 /* ---- server ---- */
 

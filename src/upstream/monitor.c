@@ -41,7 +41,7 @@ enum health server_health(const struct server *s)
     struct health_view v = {
         .ready = n.available,
         .recovering = n.failed,
-        .wanted = n.min_size,
+        .wanted = server_opens(s) ? n.min_size : 0,
         .last_answer = last_answer(s),
         .breaker_closed = s->breaker.state == BREAKER_CLOSED,
         .attempted = s->tried,
@@ -199,6 +199,13 @@ void monitor_begin(struct server *s)
 {
     if (!s->stopping)
         env_timer_set(s->env, &s->monitor, s->env->now + s->sc->resilience.health_check_interval);
+}
+
+void monitor_renew(struct server *s)
+{
+    usec_t at = s->env->now + s->sc->resilience.health_check_interval;
+    if (timer_armed(&s->monitor) && at < s->monitor.due_at)
+        env_timer_set(s->env, &s->monitor, at);
 }
 
 void monitor_done(struct server *s)

@@ -46,8 +46,11 @@ usec_t pool_next_attempt(const struct pool *p)
     return at;
 }
 
-static struct conn *idle_slot(struct pool *p)
+struct conn *pool_idle_slot(const struct pool *p)
 {
+    unsigned used = p->slot_count - pool_count(p, CONN_IDLE);
+    if (used >= pool_config(p)->resilience.max_connections)
+        return NULL;
     for (unsigned i = 0; i < p->slot_count; i++)
         if (p->slots[i]->state == CONN_IDLE)
             return p->slots[i];
@@ -75,8 +78,7 @@ void pool_set_home(struct affinity *a, struct conn *c)
         LIST_INSERT_HEAD(&c->homed, a, home_link);
 }
 
-/* Whether sessions live on this slot, so that it must not go for good while they do. */
-static bool is_tied(const struct conn *c)
+bool pool_is_tied(const struct conn *c)
 {
     return !LIST_EMPTY(&c->homed) || c->keepers > 0;
 }
@@ -108,11 +110,11 @@ static struct conn *choose_home(struct pool *p)
     struct conn *best = NULL, *fresh;
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = p->slots[i];
-        if (conn_is_well(c) && (!best || better_home(c, best)))
+        if (conn_is_well(c) && !conn_is_leaving(c) && (!best || better_home(c, best)))
             best = c;
     }
     if (best && is_haunted(best) && talks(p) && pool_count_recovering(p) == 0 &&
-        (fresh = idle_slot(p)) != NULL) {
+        server_opens(p->server) && (fresh = pool_idle_slot(p)) != NULL) {
         recover_start(fresh);
         return fresh;
     }
@@ -173,30 +175,44 @@ bool pool_is_used(const struct pool *p)
     return p->pinned || p->affinities > 0 || p->waiting > 0;
 }
 
+/* Opens again what was closed on purpose while sessions were tied to it. */
+static void restore(struct pool *p)
+{
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        struct conn *c = p->slots[i];
+        if (!c->missed || !pool_is_tied(c))
+            continue;
+        if (pool_idle_slot(p))
+            recover_start(c);
+        else
+            renew_give_up(c);
+    }
+}
+
 void pool_start(struct pool *p)
 {
-    if (p->stopping)
+    if (p->stopping || !server_opens(p->server))
         return;
+    restore(p);
     unsigned want = pool_config(p)->resilience.min_connections;
     if (want == 0 && p->waiting > 0)
         want = 1;
     unsigned have = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        have += p->slots[i]->state != CONN_IDLE &&
-                (p->slots[i]->state != CONN_CLOSING || p->slots[i]->failed);
-    for (struct conn *c; have < want && (c = idle_slot(p)) != NULL; have++)
+        have += conn_stays(p->slots[i]);
+    for (struct conn *c; have < want && (c = pool_idle_slot(p)) != NULL; have++)
         recover_start(c);
 }
 
 bool pool_wants(const struct conn *c)
 {
     const struct pool *p = c->pool;
-    if (p->stopping || !pool_is_used(p))
+    if (p->stopping || !server_opens(p->server) || !pool_is_used(p))
         return false;
     unsigned others = 0;
     for (unsigned i = 0; i < p->slot_count; i++)
-        others += p->slots[i] != c && p->slots[i]->state != CONN_IDLE;
-    return others < pool_config(p)->resilience.min_connections || p->waiting > 0 || is_tied(c);
+        others += p->slots[i] != c && conn_stays(p->slots[i]);
+    return others < pool_config(p)->resilience.min_connections || p->waiting > 0 || pool_is_tied(c);
 }
 
 /* How many requests or, where a connection serves one session at a time, sessions in line could do
@@ -215,11 +231,13 @@ static unsigned demand(const struct pool *p)
 
 void pool_grow(struct pool *p, unsigned more)
 {
+    if (p->stopping || !server_opens(p->server))
+        return;
     struct balance_rules r = queue_rules(p);
     unsigned starting = count_starting(p), recovering = pool_count_recovering(p),
              wanted = demand(p) + more;
     while (balance_should_grow(&r, wanted, starting, recovering)) {
-        struct conn *c = idle_slot(p);
+        struct conn *c = pool_idle_slot(p);
         if (!c)
             return;
         recover_start(c);
@@ -338,7 +356,7 @@ static void shrink(void *arg)
     bool again = false;
     for (unsigned i = p->slot_count; i-- > 0 && ready > keep;) {
         struct conn *c = p->slots[i];
-        if (c->state != CONN_READY || c->running || is_tied(c))
+        if (c->state != CONN_READY || c->running || pool_is_tied(c))
             continue;
         if (now - c->idle_since >= span) {
             conn_retire(c, false);

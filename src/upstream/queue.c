@@ -30,21 +30,21 @@ struct balance_rules queue_rules(const struct pool *p)
 static bool is_elsewhere(const struct conn *c)
 {
     const struct pool *p = c->pool;
-    bool may_grow = pool_count_recovering(p) == 0;
+    bool may_grow = pool_count_recovering(p) == 0 && server_opens(p->server);
     if (p->server->sharing == CONFIG_SHARING_SESSION)
         return false; /* a session has one connection for its life */
     for (unsigned i = 0; i < p->slot_count; i++) {
         const struct conn *o = p->slots[i];
-        if (o != c &&
-            (conn_is_well(o) || conn_is_starting(o) || (o->state == CONN_IDLE && may_grow)))
+        if (o != c && ((conn_is_well(o) && !conn_is_leaving(o)) || conn_is_starting(o)))
             return true;
     }
-    return false;
+    return may_grow && pool_idle_slot(p);
 }
 
 static bool is_open(const struct conn *c)
 {
-    return c->state == CONN_READY && !c->draining && !(c->suspect && is_elsewhere(c));
+    return c->state == CONN_READY && !c->draining && !conn_is_leaving(c) &&
+           !(c->suspect && is_elsewhere(c));
 }
 
 static struct balance_conn conn_view(const struct conn *c, const struct affinity *a)
@@ -185,15 +185,29 @@ static void refuse(struct ticket *t, enum reason why)
     p->server->user->refuse(t, why, after);
 }
 
+static bool is_up(const struct conn *c)
+{
+    return c->state == CONN_READY && !conn_is_leaving(c);
+}
+
+static bool any_is_up(const struct pool *p)
+{
+    bool any = false;
+    for (unsigned i = 0; i < p->slot_count; i++)
+        any |= is_up(p->slots[i]);
+    return any;
+}
+
 static void patience_over(void *arg)
 {
     struct ticket *t = arg;
     struct pool *p = t->affinity->pool;
     const struct conn *only = only_place(t);
-    bool up = only ? only->state == CONN_READY : pool_ready_count(p) > 0;
-    enum reason why = !guard_admits(p->server) ? REASON_BREAKER_OPEN
-                      : up                     ? REASON_OVERLOADED
-                                               : REASON_UPSTREAM_UNAVAILABLE;
+    bool up = only ? is_up(only) : any_is_up(p);
+    enum reason why = p->server->mode != SERVER_ACTIVE ? REASON_MAINTENANCE
+                      : !guard_admits(p->server)       ? REASON_BREAKER_OPEN
+                      : up                             ? REASON_OVERLOADED
+                                                       : REASON_UPSTREAM_UNAVAILABLE;
     line_leave(t);
     refuse(t, why);
 }
@@ -251,6 +265,7 @@ static enum admit_verdict judge(const struct pool *p, const struct ticket *t)
     usec_t attempt_at = next_attempt(t);
     struct admit_view v = {
         .stopping = p->stopping,
+        .maintenance = p->server->mode == SERVER_MAINT,
         .breaker_admits = guard_admits(p->server),
         .wait_for_ready = pool_config(p)->options.wait_for_ready,
         .waiting = p->waiting,
@@ -282,6 +297,9 @@ void pool_submit(struct ticket *t)
         return;
     case ADMIT_SHUTTING_DOWN:
         refuse(t, REASON_SHUTTING_DOWN);
+        return;
+    case ADMIT_MAINTENANCE:
+        refuse(t, REASON_MAINTENANCE);
         return;
     case ADMIT_BREAKER_OPEN:
         refuse(t, REASON_BREAKER_OPEN);
@@ -318,7 +336,7 @@ void ticket_done(struct ticket *t)
             c->lessee = NULL;
         pool_note_idle(c);
     }
-    if (c->pool->waiting || c->draining)
+    if (c->pool->waiting || c->draining || conn_is_leaving(c))
         queue_wake(c->pool);
 }
 
@@ -364,6 +382,7 @@ void queue_pump(void *pool)
 {
     struct pool *p = pool;
     replace_drained(p);
+    renew_dismiss(p);
     struct ticket *t;
     struct conn *c;
     while ((t = next_in_turn(p, &c)) != NULL) {

@@ -27,7 +27,7 @@ static struct recovery_rules rules_of(const struct conn *c)
         .jitter_max = r->recovery_jitter_max,
         .force_after = r->force_recovery_interval,
         .attempt_limit = r->operation_timeout,
-        .close_limit = 2 * s->sc->limits.shutdown_grace + CLOSE_SLACK,
+        .close_limit = 2 * (c->sc ? c->sc : s->sc)->limits.shutdown_grace + CLOSE_SLACK,
         .pace_limit = c->start_at > s->env->now ? c->start_at - s->env->now : 0,
     };
 }
@@ -139,6 +139,14 @@ void recover_due(struct conn *c)
     }
 }
 
+void recover_afresh(struct conn *c)
+{
+    recovery_reset(&c->recovery);
+    c->fatal = false;
+    if (c->state == CONN_WAITING)
+        conn_wait(c, c->paced ? no_later(c, c->start_at) : conn_env(c)->now, "to be tried afresh");
+}
+
 void recover_kick(struct pool *p)
 {
     usec_t now = pool_env(p)->now;
@@ -236,7 +244,7 @@ static bool is_at_rest(const struct server *s)
 void recover_watch(struct server *s)
 {
     struct recover_result r;
-    if (!is_at_rest(s) &&
+    if (server_opens(s) && !is_at_rest(s) &&
         recovery_is_overdue(s->breaker.unwell_since, empty_since(s), s->forced_at,
                             s->sc->resilience.force_recovery_interval, s->env->now))
         server_recover(s, RECOVER_BY_WATCHDOG, &r);
@@ -354,6 +362,13 @@ void recover_begin(struct server *s)
 {
     if (!s->stopping)
         env_timer_set(s->env, &s->sweep, s->env->now + s->sc->resilience.recovery_interval);
+}
+
+void recover_renew(struct server *s)
+{
+    usec_t at = s->env->now + s->sc->resilience.recovery_interval;
+    if (timer_armed(&s->sweep) && at < s->sweep.due_at)
+        env_timer_set(s->env, &s->sweep, at);
 }
 
 void recover_done(struct server *s)

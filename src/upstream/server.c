@@ -56,6 +56,7 @@ struct server *server_new(struct env *env, struct config *config, const struct s
     guard_init(s);
     recover_init(s);
     monitor_init(s);
+    renew_init(s);
     return s;
 }
 
@@ -85,6 +86,7 @@ void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg)
     guard_done(s);
     recover_done(s);
     monitor_done(s);
+    renew_done(s);
     s->stopped = stopped;
     s->stopped_arg = arg;
     for (struct pool *p = s->pools; p; p = p->next)
@@ -111,6 +113,7 @@ void server_free(struct server *s)
     guard_done(s);
     recover_done(s);
     monitor_done(s);
+    renew_done(s);
     metrics_free(s->metrics);
     card_unref(s->card);
     config_unref(s->config);

@@ -180,6 +180,7 @@ static const struct {
     [REASON_SHUTTING_DOWN] = {"shutting_down", "The proxy is shutting down"},
     [REASON_RESUME_LOST] = {"resume_lost", "The stream can no longer be resumed from there"},
     [REASON_VERSION] = {"version", "Unsupported protocol version"},
+    [REASON_MAINTENANCE] = {"maintenance", "The server has been taken out of service for now"},
 };
 
 const char *reason_name(enum reason r)
