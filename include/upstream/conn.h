@@ -58,8 +58,8 @@ struct conn {
                              had said nothing since when it was; 0 = none */
     bool suspect;         /* a ping was not answered: no new requests while another place exists */
     bool draining;        /* it is stuck: no new requests; replaced when the last has ended */
-    bool outdated;        /* its server was renewed: no new requests; replaced when the last has
-                             ended */
+    bool outdated;        /* its server was renewed since it was opened: no new requests; replaced
+                             when the last has ended */
     bool surplus;         /* there are more than max_connections: the same, and not replaced */
     usec_t leave_by;      /* outdated: when requests that still run are not waited for any longer */
     struct conn *heir;    /* outdated: the slot that was opened for what lives here; may be NULL */

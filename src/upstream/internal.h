@@ -80,7 +80,9 @@ static inline bool conn_is_leaving(const struct conn *c)
 /* There, or on its way, and to stay. */
 static inline bool conn_stays(const struct conn *c)
 {
-    return c->state != CONN_IDLE && (c->state != CONN_CLOSING || c->failed) && !conn_is_leaving(c);
+    if (c->state == CONN_CLOSING)
+        return c->failed;
+    return c->state != CONN_IDLE && !c->outdated && !conn_is_leaving(c);
 }
 
 /* ---- handshake ---- */

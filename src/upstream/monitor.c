@@ -12,7 +12,7 @@ void server_count(const struct server *s, struct server_counts *ret)
         ret->waiting += p->waiting;
         ret->failed += pool_count_recovering(p);
         if (!p->stopping) {
-            ret->max_size += p->slot_count;
+            ret->max_size += s->sc->resilience.max_connections;
             ret->min_size += pool_is_used(p) ? s->sc->resilience.min_connections : 0;
         }
         for (unsigned i = 0; i < p->slot_count; i++) {

@@ -80,7 +80,7 @@ static void open_heirs(struct pool *p)
     for (int busy = 1; busy >= 0; busy--)
         for (unsigned i = 0; i < p->slot_count; i++) {
             struct conn *c = p->slots[i], *heir;
-            bool needs = c->state == CONN_READY && c->outdated && !c->surplus &&
+            bool needs = c->outdated && c->state != CONN_CLOSING && !c->surplus &&
                          (c->running > 0) == busy && (busy || pool_is_tied(c));
             if (!needs || (c->heir && conn_stays(c->heir)) || (heir = pool_idle_slot(p)) == NULL)
                 continue;
@@ -140,9 +140,8 @@ static void renew_slot(struct conn *c, bool renew)
     case CONN_CONNECTING:
     case CONN_HANDSHAKE:
         recovery_reset(&c->recovery);
-        if (renew)
-            conn_let_go(c, false, "renewed");
-        else
+        c->outdated = renew;
+        if (!renew)
             env_timer_set(env, &c->timer,
                           c->attempt_at + conn_config(c)->resilience.operation_timeout);
         return;
@@ -162,9 +161,12 @@ static void renew_slot(struct conn *c, bool renew)
 
 void renew_dismiss(struct pool *p)
 {
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (conn_is_leaving(p->slots[i]) && p->slots[i]->running == 0)
-            conn_let_go(p->slots[i], false, "nothing runs on it any more");
+    for (unsigned i = 0; i < p->slot_count; i++) {
+        struct conn *c = p->slots[i];
+        bool goes = conn_is_starting(c) ? c->outdated : conn_is_leaving(c) && c->running == 0;
+        if (goes)
+            conn_let_go(c, false, "nothing runs on it any more");
+    }
 }
 
 static void renew_pool(struct pool *p, bool renew)

@@ -49,6 +49,21 @@ START_TEST(shutdown_comes_first)
 }
 END_TEST
 
+START_TEST(maintenance_comes_next)
+{
+    struct admit_view v = in_line();
+    v.maintenance = true;
+    ck_assert_int_eq(admit(&v), ADMIT_MAINTENANCE);
+    v.fits = true;
+    ck_assert_int_eq(admit(&v), ADMIT_MAINTENANCE);
+    v.breaker_admits = v.fits = false;
+    v.waiting = v.max_waiting;
+    ck_assert_int_eq(admit(&v), ADMIT_MAINTENANCE);
+    v.stopping = true;
+    ck_assert_int_eq(admit(&v), ADMIT_SHUTTING_DOWN);
+}
+END_TEST
+
 START_TEST(an_open_breaker_refuses_at_once)
 {
     struct admit_view v = in_line();
@@ -169,6 +184,7 @@ int main(void)
     TCase *t = tcase_create("admit");
     tcase_add_test(t, runs_when_it_fits);
     tcase_add_test(t, shutdown_comes_first);
+    tcase_add_test(t, maintenance_comes_next);
     tcase_add_test(t, an_open_breaker_refuses_at_once);
     tcase_add_test(t, wait_for_ready_waits_within_the_same_bounds);
     tcase_add_test(t, length_of_the_line);

@@ -27,8 +27,9 @@ struct fake {
     const struct transport_events *ev;
     void *arg;
     unsigned slot;
-    struct task task;   /* the next thing that happens to it by itself … */
-    struct timer timer; /* … or later */
+    const struct server_config *sc; /* what it was made from, to be there as long as it is */
+    struct task task;               /* the next thing that happens to it by itself … */
+    struct timer timer;             /* … or later */
     bool opened, closed, down;
     char *got[MESSAGES_MAX]; /* what it was sent, oldest first */
     unsigned got_n, read_n;
@@ -111,6 +112,7 @@ static void fake_finish(void *arg)
     env_timer_clear(&w.env, &f->timer);
     if (w.watch)
         w.watch->server_gone(f);
+    ck_assert_ptr_nonnull(f->sc->name);
     f->ev->on_closed(f->arg);
     for (unsigned i = 0; i < f->got_n; i++)
         free(f->got[i]);
@@ -131,12 +133,13 @@ static struct transport *fake_open(void *tr_arg, const struct server_config *sc,
                                    const struct config *config, unsigned slot,
                                    const struct transport_events *ev, void *ev_arg)
 {
-    (void)tr_arg, (void)sc, (void)config;
+    (void)tr_arg, (void)config;
     struct fake *f = xcalloc(1, sizeof(*f));
     f->base.ops = &fake_ops;
     f->ev = ev;
     f->arg = ev_arg;
     f->slot = slot;
+    f->sc = sc;
     f->next = w.fakes;
     w.fakes = f;
     w.opens++;
@@ -439,19 +442,26 @@ static void test_random(void *arg, void *out, size_t n)
 /* Set by tests that give the proxy more than its servers. */
 static void (*world_wires)(struct proxy_transports *tr);
 
+static struct config *world_parse(const char *text)
+{
+    struct config *config;
+    struct config_errors errs;
+    config_errors_init(&errs);
+    int r = config_parse(slice_str(text), NULL, &config, &errs);
+    if (r < 0)
+        config_errors_write(&errs, stderr);
+    ck_assert_int_eq(r, 0);
+    config_errors_done(&errs);
+    return config;
+}
+
 /* A world of the servers in this configuration file. */
 static void world_load(const char *text)
 {
     memset(&w, 0, sizeof(w));
     env_init(&w.env, test_random, NULL);
     w.env.now = 1000 * USEC_PER_SEC;
-    struct config_errors errs;
-    config_errors_init(&errs);
-    int r = config_parse(slice_str(text), NULL, &w.config, &errs);
-    if (r < 0)
-        config_errors_write(&errs, stderr);
-    ck_assert_int_eq(r, 0);
-    config_errors_done(&errs);
+    w.config = world_parse(text);
     log_set_level(getenv("TRACE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_CRITICAL);
     struct proxy_transports tr = {.stdio = &fake_ops};
     if (world_wires)
@@ -461,15 +471,20 @@ static void world_load(const char *text)
 
 /* extra: further members of the one server's entry, e.g. ",\"sharing\":\"session\""; top: further
  * members of the file. */
-static void world_new(const char *extra, const char *top)
+static const char *world_text(const char *extra, const char *top)
 {
-    char text[2048];
+    static char text[2048];
     snprintf(text, sizeof(text),
              "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/"
              "nonexistent\",\"mcpServers\":{\"fake\":{"
              "\"command\":\"fake\"%s}}%s}",
              extra ? extra : "", top ? top : "");
-    world_load(text);
+    return text;
+}
+
+static void world_new(const char *extra, const char *top)
+{
+    world_load(world_text(extra, top));
 }
 
 static void world_stopped(void *arg)
