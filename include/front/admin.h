@@ -5,6 +5,10 @@
  *     GET  /                       what there is
  *     GET  /status[?server=NAME]   JSON: all servers, or one
  *     POST /recover[?server=NAME]  recovery by force, of all servers or one; JSON: what was done
+ *     POST /drain?server=NAME      lets it finish: running calls end, new ones wait in line
+ *     POST /maint?server=NAME      the same, but new calls are refused
+ *     POST /resume?server=NAME     back to normal
+ *     POST /restart?server=NAME    replaces its connections, each when its calls have ended
  *     GET  /metrics                OpenMetrics 1.0
  *     GET  /healthz                200 while the process answers
  *     GET  /readyz                 200 once the first attempt of each server has come to an end

@@ -79,6 +79,11 @@
     V(METRIC_HEALTH_DEGRADED, "degraded")                                                          \
     V(METRIC_HEALTH_UNHEALTHY, "unhealthy")
 
+#define METRIC_MODES(V)                                                                            \
+    V(METRIC_MODE_ACTIVE, "active")                                                                \
+    V(METRIC_MODE_DRAIN, "drain")                                                                  \
+    V(METRIC_MODE_MAINT, "maint")
+
 #define METRIC_REASONS(V)                                                                          \
     V(REASON_NONE, "none")                                                                         \
     V(REASON_BAD_REQUEST, "bad_request")                                                           \
@@ -181,6 +186,8 @@
       "Questions of the server that were refused because it was not certain whom they were for.")  \
     X(LISTS_CHANGED, COUNTER, SERVER, "mcpool_lists_changed_over_restart", "", NULL,               \
       METRIC_NO_LABEL, "Lists that were different after the server came back.")                    \
+    X(SERVER_MODE, GAUGE, SERVER, "mcpool_server_mode", "", "state", METRIC_MODES,                 \
+      "1 for what the operator wants of the server.")                                              \
     X(HEALTH, GAUGE, SERVER, "mcpool_server_health", "", "state", METRIC_HEALTHS,                  \
       "1 for the health that the server is in.")                                                   \
     X(SESSIONS, GAUGE, PROCESS, "mcpool_sessions", "", NULL, METRIC_NO_LABEL, "Client sessions.")  \
@@ -234,6 +241,7 @@ enum metric_force { METRIC_FORCES(METRIC_CONSTANT) };
 enum metric_probe { METRIC_PROBE_ENDS(METRIC_CONSTANT) };
 enum metric_slot { METRIC_SLOT_STATES(METRIC_CONSTANT) };
 enum metric_breaker { METRIC_BREAKERS(METRIC_CONSTANT) };
+enum metric_mode { METRIC_MODES(METRIC_CONSTANT) };
 enum metric_health { METRIC_HEALTHS(METRIC_CONSTANT) };
 enum metric_no_value { METRIC_NO_LABEL(METRIC_CONSTANT) };
 #undef METRIC_CONSTANT

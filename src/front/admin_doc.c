@@ -43,7 +43,8 @@ bool admin_all_tried(const struct proxy *proxy)
 {
     const struct route *r;
     for (size_t i = 0; (r = route_at(proxy, i)); i++)
-        if (!r->server->tried && r->server->sc->resilience.min_connections)
+        if (!r->server->tried && r->server->sc->resilience.min_connections &&
+            server_mode(r->server) == SERVER_ACTIVE)
             return false;
     return true;
 }

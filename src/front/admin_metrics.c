@@ -18,6 +18,10 @@ _Static_assert((int)METRIC_BREAKER_CLOSED == (int)BREAKER_CLOSED &&
                    (int)METRIC_BREAKER_OPEN == (int)BREAKER_OPEN &&
                    (int)METRIC_BREAKER_HALF_OPEN == (int)BREAKER_HALF_OPEN,
                "cells of BREAKER_STATE are breaker states");
+_Static_assert((int)METRIC_MODE_ACTIVE == (int)SERVER_ACTIVE &&
+                   (int)METRIC_MODE_DRAIN == (int)SERVER_DRAIN &&
+                   (int)METRIC_MODE_MAINT == (int)SERVER_MAINT,
+               "cells of SERVER_MODE are modes");
 
 /* 1 for the present state, 0 for the others. */
 static void set_state(struct metrics *m, enum metric id, unsigned state)
@@ -60,6 +64,7 @@ static void set_server_gauges(const struct server *s)
     metrics_set(s->metrics, METRIC_CALLS_RUNNING, 0, counts.running);
     metrics_set(s->metrics, METRIC_CALLS_WAITING, 0, counts.waiting);
     set_state(s->metrics, METRIC_BREAKER_STATE, s->breaker.state);
+    set_state(s->metrics, METRIC_SERVER_MODE, server_mode(s));
     set_state(s->metrics, METRIC_HEALTH, server_health(s)); /* cells in the order of enum health */
 }
 

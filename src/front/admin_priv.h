@@ -75,6 +75,14 @@ bool admin_accepts(const struct http1_headers *h, const char *type);
 /* Whether a peer may use the interface: root and the user that the daemon runs as. */
 bool admin_allows(const struct peer *peer);
 
+/* ---- modes (admin_modes.c) ---- */
+
+/* POST /drain, /maint, /resume, /restart; r->server is never NULL. */
+void admin_answer_drain(const struct admin_request *r, struct admin_reply *ret);
+void admin_answer_maint(const struct admin_request *r, struct admin_reply *ret);
+void admin_answer_resume(const struct admin_request *r, struct admin_reply *ret);
+void admin_answer_restart(const struct admin_request *r, struct admin_reply *ret);
+
 /* ---- metrics (admin_metrics.c) ---- */
 
 /* Brings the gauges up to date and appends all metrics as text. */

@@ -285,6 +285,7 @@ void admin_status_server(struct admin_json *j, const struct admin_view *view,
     server_count(s, &counts);
     admin_json_begin(j, NULL, '{');
     admin_json_str(j, "name", s->sc->name);
+    admin_json_str(j, "mode", server_mode_name(server_mode(s)));
     admin_json_str(j, "health_status", health_name(health));
     admin_status_time(j, view, "health_since", health_since(view, s, health));
     write_config(j, s->sc);

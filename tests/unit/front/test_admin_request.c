@@ -74,6 +74,15 @@ static const struct {
     {"POST /recover?server=nobody", 404, NULL, "no server"},
     {"POST /recover?server=", 400, NULL, "?server=NAME"},
     {"POST /recover?name=fake", 400, NULL, "?server=NAME"},
+    {"POST /drain", 400, NULL, "?server=NAME"},
+    {"POST /maint?", 400, NULL, "?server=NAME"},
+    {"POST /restart?server=", 400, NULL, "?server=NAME"},
+    {"POST /resume?server=fake&x=1", 400, NULL, "?server=NAME"},
+    {"POST /drain?server=nobody", 404, NULL, "no server"},
+    {"GET /drain?server=fake", 405, "POST", "/drain takes POST only"},
+    {"GET /maint?server=fake", 405, "POST", "/maint takes POST only"},
+    {"GET /resume?server=fake", 405, "POST", "/resume takes POST only"},
+    {"HEAD /restart?server=fake", 405, "POST", "/restart takes POST only"},
 };
 
 START_TEST(each_request_gets_its_answer)
@@ -255,6 +264,66 @@ START_TEST(gauges_say_what_the_status_says)
 }
 END_TEST
 
+START_TEST(modes_are_set_and_shown)
+{
+    struct client c;
+    begin(OTHER_SERVER);
+    proxy_start(w.proxy);
+    turn();
+    client_ready(&c);
+    client_say(&c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{"
+                   "\"name\":\"x\"}}");
+    ck_assert_uint_eq(ask("POST /drain?server=fake"), 200);
+    client_say(&c, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{"
+                   "\"name\":\"x\"}}");
+    for (int again = 0; again < 2; again++) {
+        ck_assert_uint_eq(ask("POST /drain?server=fake"), 200);
+        ck_assert_str_eq(body,
+                         "{\"server\":\"fake\",\"mode\":\"drain\",\"running\":1,\"waiting\":1}\n");
+    }
+    ck_assert_uint_eq(ask("GET /status"), 200);
+    cJSON *t = cJSON_Parse(body);
+    ck_assert_str_eq(text(at(t, "servers", "0", "mode", NULL)), "drain");
+    ck_assert_str_eq(text(at(t, "servers", "1", "mode", NULL)), "active");
+    cJSON_Delete(t);
+    ck_assert_uint_eq(ask("GET /metrics"), 200);
+    ck_assert_double_eq(sample("mcpool_server_mode{server=\"fake\",state=\"drain\"} "), 1);
+    ck_assert_double_eq(sample("mcpool_server_mode{server=\"fake\",state=\"active\"} "), 0);
+    ck_assert_double_eq(sample("mcpool_server_mode{server=\"other\",state=\"active\"} "), 1);
+    ck_assert_uint_eq(ask("POST /maint?server=fake"), 200);
+    ck_assert_has(body, "\"mode\":\"maint\",\"running\":1,\"waiting\":0");
+    ck_assert_uint_eq(ask("POST /resume?server=fake"), 200);
+    ck_assert_has(body, "\"mode\":\"active\",\"running\":1,\"waiting\":0");
+    ck_assert_uint_eq(w.opens, 2);
+    ck_assert_uint_eq(ask("POST /restart?server=fake"), 200);
+    ck_assert_has(body, "\"mode\":\"active\",\"running\":1,\"waiting\":0");
+    ck_assert_uint_eq(w.opens, 3);
+    turn();
+    proxy_stop(w.proxy, world_stopped, NULL);
+    ck_assert_uint_eq(ask("POST /drain?server=fake"), 503);
+    ck_assert_uint_eq(ask("POST /restart?server=fake"), 503);
+    ck_assert_int_eq(server_mode(server_at(0)), SERVER_ACTIVE);
+    client_close(&c);
+    world_end();
+}
+END_TEST
+
+/* A server that is not wanted is not waited for at the start. */
+START_TEST(a_drained_server_is_ready_untried)
+{
+    begin(OTHER_SERVER);
+    w.mute = true;
+    proxy_start(w.proxy);
+    turn();
+    ck_assert_uint_eq(ask("POST /maint?server=fake"), 200);
+    ck_assert_uint_eq(ask("GET /readyz"), 503);
+    ck_assert_uint_eq(ask("POST /drain?server=other"), 200);
+    ck_assert_uint_eq(ask("GET /readyz"), 200);
+    turn();
+    world_end();
+}
+END_TEST
+
 START_TEST(long_texts_are_held_for_a_few_readers_only)
 {
     begin(NULL);
@@ -288,6 +357,8 @@ int main(void)
     tcase_add_test(tc, a_daemon_that_stops_is_not_ready_and_recovers_nothing);
     tcase_add_test(tc, not_ready_before_the_first_attempt);
     tcase_add_test(tc, gauges_say_what_the_status_says);
+    tcase_add_test(tc, modes_are_set_and_shown);
+    tcase_add_test(tc, a_drained_server_is_ready_untried);
     tcase_add_test(tc, long_texts_are_held_for_a_few_readers_only);
     tcase_add_test(tc, root_and_our_own_user_are_let_in);
     Suite *s = suite_create("admin_request");

@@ -6,6 +6,7 @@
 #include "policy/breaker.h"
 #include "policy/health.h"
 #include "upstream/conn.h"
+#include "upstream/server.h"
 #include "wire/mcp.h"
 
 #include <check.h>
@@ -126,6 +127,9 @@ START_TEST(states_are_those_of_their_rooms)
     ck_assert_int_eq(METRIC_BREAKER_CLOSED, BREAKER_CLOSED);
     ck_assert_int_eq(METRIC_BREAKER_OPEN, BREAKER_OPEN);
     ck_assert_int_eq(METRIC_BREAKER_HALF_OPEN, BREAKER_HALF_OPEN);
+    ck_assert_int_eq(METRIC_MODE_ACTIVE, SERVER_ACTIVE);
+    ck_assert_int_eq(METRIC_MODE_DRAIN, SERVER_DRAIN);
+    ck_assert_int_eq(METRIC_MODE_MAINT, SERVER_MAINT);
     ck_assert_int_eq(METRIC_HEALTH_UNKNOWN, HEALTH_UNKNOWN);
     ck_assert_int_eq(METRIC_HEALTH_HEALTHY, HEALTH_HEALTHY);
     ck_assert_int_eq(METRIC_HEALTH_DEGRADED, HEALTH_DEGRADED);
