@@ -23,6 +23,7 @@
 
 struct admin;
 struct front;
+struct inherited;
 struct proxy;
 
 /* What the daemon does for the admin interface. */
@@ -34,9 +35,11 @@ struct admin_ops {
     void *arg;
 };
 
-/* Opens the socket. config is ref'ed; loop and proxy are borrowed until admin_free. 0, or -errno
- * (logged). */
-int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, struct admin **ret);
+/* Opens the socket, or takes the one in `inherited` (NULL = none) that has its path or is called
+ * "admin". config is ref'ed; loop and proxy are borrowed until admin_free. 0, or -errno (logged).
+ */
+int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
+              struct inherited *inherited, struct admin **ret);
 
 /* Before the first request. Without it, what the daemon would do is answered with 501. */
 void admin_set_ops(struct admin *a, const struct admin_ops *ops);
@@ -47,6 +50,11 @@ void admin_set_front(struct admin *a, const struct front *front);
 /* Has the interface follow another configuration from now on, after proxy_apply. config is ref'ed
  * in place of the old one. */
 void admin_apply(struct admin *a, struct config *config);
+
+/* Whether the first attempt to reach each server has come to an end, whatever came of it. A server
+ * of which no connection is kept (min_connections 0) is tried when it is first wanted, and not
+ * waited for. */
+bool admin_all_tried(const struct proxy *proxy);
 
 /* Closes the socket and every connection, at once: the interface works to the very end of a planned
  * stop. Before proxy_free. Accepts NULL. */

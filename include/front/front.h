@@ -2,7 +2,7 @@
  * HTTP (Streamable HTTP of 2025-03-26 and later on /mcp/<server>, HTTP+SSE of 2024-11-05 on
  * /sse/<server>) over TCP and unix sockets; newline-delimited JSON-RPC on unix sockets.
  *
- * Order of a planned stop: front_stop_accepting, proxy_stop, then, when that is done, front_finish,
+ * Order of a planned stop: front_drain, proxy_stop, then, when that is done, front_finish,
  * then front_free, proxy_free, loop_done. */
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
@@ -11,15 +11,19 @@
 #include "io/loop.h"
 
 struct front;
+struct inherited;
 struct proxy;
 
 /* Opens every listener: the entries of config->listen, and in config->runtime_dir (which must
  * exist) one unix socket "<server>.sock" per enabled server and "mcp.sock" when the proxy has the
  * aggregate route. Each one is logged at notice level as "listening on http://HOST:PORT" or
- * "listening on unix:PATH", with the port that was really bound. config is ref'ed; proxy and loop
- * are borrowed until front_free. 0, or -errno of the first listener that could not be opened
- * (logged; the others are closed again). */
-int front_new(struct loop *loop, struct proxy *proxy, struct config *config, struct front **ret);
+ * "listening on unix:PATH", with the port that was really bound. Sockets in `inherited` (NULL =
+ * none) are claimed by path or name (io/inherit.h) and used instead of opening one; those called
+ * "http" stand in for all TCP entries of config->listen. config is ref'ed; proxy and loop are
+ * borrowed until front_free. 0, or -errno of the first listener that could not be opened (logged;
+ * the others are closed again). */
+int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
+              struct inherited *inherited, struct front **ret);
 
 /* Whether front_apply could do it: opens what is new in the configuration's `listen` and for its
  * servers, beside what there is, without accepting yet. 0, or -errno with why (at most why_n bytes)
@@ -32,9 +36,14 @@ void front_unprepare(struct front *f);
  * old one. Cannot fail. */
 void front_apply(struct front *f, struct config *config);
 
-/* The first half of a planned stop: closes the listeners, ends GET streams cleanly after a `retry:
- * 5000` event, and lets every other connection end with its next response. Requests already
- * accepted go on. Idempotent. */
+/* The first half of a planned stop: ends GET streams cleanly after a `retry: 5000` event, and lets
+ * every other connection end with its next response. Requests already accepted go on. Inherited
+ * listeners close at once: who connects from now on waits in the kernel for the next process. Our
+ * own stay open, for nobody else listens there, and a client may need another connection to cancel
+ * a call that still runs, or to answer what it asks. Idempotent. */
+void front_drain(struct front *f);
+
+/* Closes all listeners, too. Idempotent. */
 void front_stop_accepting(struct front *f);
 
 /* The second half, when no call is in flight any more: closes every connection once its output was

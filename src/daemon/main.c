@@ -52,7 +52,7 @@ static void on_terminate(void *arg, int signo)
     struct daemon *d = arg;
     log_notice(NULL, "%s received", signo == SIGTERM ? "SIGTERM" : "SIGINT");
     sd_notify(0, "STOPPING=1");
-    front_stop_accepting(d->front);
+    front_drain(d->front);
     proxy_stop(d->proxy, proxy_stopped, d);
 }
 
@@ -132,9 +132,9 @@ static int run(struct daemon *d)
         loop_done(&d->loop);
         return r;
     }
-    r = front_new(&d->loop, d->proxy, d->config, &d->front);
+    r = front_new(&d->loop, d->proxy, d->config, NULL, &d->front);
     if (r == 0)
-        r = admin_new(&d->loop, d->proxy, d->config, &d->admin);
+        r = admin_new(&d->loop, d->proxy, d->config, NULL, &d->admin);
     if (r == 0) {
         admin_set_front(d->admin, d->front);
         loop_on_signal(&d->loop, SIGTERM, on_terminate, d);

@@ -6,16 +6,36 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "front/admin_priv.h"
+#include "io/inherit.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void on_accept(void *arg, int fd, const struct peer *peer)
 {
     admin_conn_start(arg, fd, peer);
 }
 
-int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, struct admin **ret)
+/* On the inherited socket, if there is one. */
+static int listen_at(struct admin *a, struct inherited *in, const struct listen_options *opt)
+{
+    const char *path = a->config->admin_path;
+    int fd = inherit_claim_path(in, path);
+    if (fd < 0)
+        fd = inherit_claim_unix(in, "admin.sock");
+    if (fd < 0)
+        fd = inherit_claim_unix(in, "admin");
+    if (fd < 0)
+        return listener_open_unix(a->loop, path, opt, on_accept, a, &a->listener);
+    int r = listener_open_fd(a->loop, fd, opt, on_accept, a, &a->listener);
+    if (r < 0)
+        close(fd);
+    return r;
+}
+
+int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
+              struct inherited *inherited, struct admin **ret)
 {
     const struct listen_options opt = {.mode = 0600, .max_conns = 2 * ADMIN_CONNECTIONS_MAX};
     struct admin *a = xcalloc(1, sizeof(*a));
@@ -24,7 +44,7 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config, str
     a->config = config_ref(config);
     a->started_at = loop->env.now;
     TAILQ_INIT(&a->conns);
-    int r = listener_open_unix(loop, config->admin_path, &opt, on_accept, a, &a->listener);
+    int r = listen_at(a, inherited, &opt);
     if (r < 0) {
         log_error(NULL, "cannot open the admin socket %s: %s", config->admin_path, strerror(-r));
         admin_free(a);

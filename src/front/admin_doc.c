@@ -1,6 +1,7 @@
 /* Documents: a head, one piece per server, an end. A document remembers the index of the next
  * server and no pointer into anything that changes between two pieces. */
 #include "front/admin_doc.h"
+#include "front/admin.h"
 
 #include "base/util.h"
 #include "base/version.h"

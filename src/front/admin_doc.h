@@ -41,11 +41,6 @@ bool admin_doc_next(struct admin_doc *d, struct buf *out);
 /* Accepts NULL; returns NULL. */
 struct admin_doc *admin_doc_free(struct admin_doc *d);
 
-/* Whether the first attempt to reach each server has come to an end, whatever came of it. A server
- * of which no connection is kept (min_connections 0) is tried when it is first wanted, and not
- * waited for. */
-bool admin_all_tried(const struct proxy *proxy);
-
 /* A server's object of the status document (admin_status.c). */
 void admin_status_server(struct admin_json *j, const struct admin_view *view,
                          const struct server *s);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "io/inherit.h"
 #include "upstream/server.h"
 
 #include <errno.h>
@@ -83,19 +84,39 @@ static bool must_check_host(const struct front *f, const struct front_listener *
            !origin_is_default_list(&f->config->http.allowed_hosts);
 }
 
-static int open_listener(struct front *f, bool is_unix, const char *where,
-                         const struct route *route)
+/* Where clients come in. */
+struct door {
+    bool is_unix;
+    const char *where;         /* address or path; a name when it is inherited */
+    const struct route *route; /* as in front_listener */
+    int inherited;             /* the listening descriptor; -1: to be opened */
+};
+
+static int listen_at(struct front_listener *l, const struct door *d)
 {
+    struct front *f = l->front;
     struct listen_options opt = {.max_conns = front_limits(f)->max_client_connections};
+    if (d->inherited >= 0)
+        return listener_open_fd(f->loop, d->inherited, &opt, on_accept, l, &l->listener);
+    return d->is_unix ? listener_open_unix(f->loop, d->where, &opt, on_accept, l, &l->listener)
+                      : listener_open_tcp(f->loop, d->where, &opt, on_accept, l, &l->listener);
+}
+
+static int open_listener(struct front *f, const struct door *d)
+{
+    bool is_unix = d->is_unix;
     struct front_listener *l = xcalloc(1, sizeof(*l)), *last;
     l->front = f;
-    l->route = route;
+    l->route = d->route;
     l->is_unix = is_unix;
+    l->inherited = d->inherited >= 0;
     l->refs = 1;
-    int r = is_unix ? listener_open_unix(f->loop, where, &opt, on_accept, l, &l->listener)
-                    : listener_open_tcp(f->loop, where, &opt, on_accept, l, &l->listener);
+    int r = listen_at(l, d);
     if (r < 0) {
-        log_error(NULL, "cannot listen on %s%s: %s", is_unix ? "unix:" : "", where, strerror(-r));
+        log_error(NULL, "cannot listen on %s%s: %s", is_unix ? "unix:" : "", d->where,
+                  strerror(-r));
+        if (d->inherited >= 0)
+            close(d->inherited);
         free(l);
         return r;
     }
@@ -109,41 +130,106 @@ static int open_listener(struct front *f, bool is_unix, const char *where,
         LIST_INSERT_AFTER(last, l, link);
     else
         LIST_INSERT_HEAD(&f->listeners, l, link);
-    log_notice(NULL, "listening on %s%s", is_unix ? "" : "http://", listener_address(l->listener));
+    log_notice(NULL, "listening on %s%s%s", is_unix ? "" : "http://", listener_address(l->listener),
+               l->inherited ? " (inherited)" : "");
     return 0;
 }
 
-static int open_runtime_socket(struct front *f, const char *name, const struct route *route)
+/* The door of a server: the socket that was inherited for it, or one in the runtime directory. */
+static int open_server_door(struct front *f, struct inherited *in, const char *name,
+                            const struct route *route)
 {
     char path[4096];
     int n = snprintf(path, sizeof(path), "%s/%s.sock", f->config->runtime_dir, name);
     if (n < 0 || (size_t)n >= sizeof(path))
         return -ENAMETOOLONG;
-    return open_listener(f, true, path, route);
+    struct door d = {.is_unix = true, .where = path, .route = route};
+    d.inherited = inherit_claim_path(in, path);
+    if (d.inherited < 0)
+        d.inherited = inherit_claim_unix(in, strrchr(path, '/') + 1);
+    if (d.inherited < 0)
+        d.inherited = inherit_claim_unix(in, name);
+    return open_listener(f, &d);
 }
 
-static int open_all(struct front *f)
+/* Opens what the manager listens on for us under the name "http". */
+static int open_inherited(struct front *f, struct inherited *in, const struct route *aggregate,
+                          bool *ret_tcp)
 {
-    const struct config *c = f->config;
-    const struct route *aggregate = route_find(f->proxy, SLICE("")), *route;
+    struct door d = {.where = "http"};
     int r = 0;
-    for (size_t i = 0; i < c->listen_n && r == 0; i++) {
-        const struct config_listen *e = &c->listen[i];
-        /* Lines name no endpoint, so they are understood only where there is one choice. */
-        r = e->is_unix ? open_listener(f, true, e->path, aggregate)
-                       : open_listener(f, false, e->host_port, NULL);
+    while (r == 0 && (d.inherited = inherit_claim_inet(in, "http")) >= 0) {
+        *ret_tcp = true;
+        r = open_listener(f, &d);
     }
-    for (size_t i = 0; r == 0 && (route = route_at(f->proxy, i)); i++)
-        r = open_runtime_socket(f, route->name, route);
-    if (r == 0 && aggregate)
-        r = open_runtime_socket(f, "mcp", aggregate);
+    d.is_unix = true;
+    d.route = aggregate;
+    while (r == 0 && (d.inherited = inherit_claim_unix(in, "http")) >= 0)
+        r = open_listener(f, &d);
     return r;
 }
 
-static void close_listeners(struct front *f)
+static bool is_open(const struct front *f, const char *address)
 {
-    struct front_listener *l;
-    while ((l = LIST_FIRST(&f->listeners))) {
+    const struct front_listener *l;
+    LIST_FOREACH (l, &f->listeners, link)
+        if (strcmp(listener_address(l->listener), address) == 0)
+            return true;
+    return false;
+}
+
+/* Opens the entries of `listen`. Sockets that were inherited stand in for those that are TCP: their
+ * addresses are then a matter of the socket unit. */
+static int open_configured(struct front *f, struct inherited *in, const struct route *aggregate)
+{
+    const struct config *c = f->config;
+    bool inherited_tcp = false;
+    int r = 0;
+    for (size_t i = 0; i < c->listen_n && r == 0; i++) {
+        const struct config_listen *e = &c->listen[i];
+        if (!e->is_unix)
+            continue;
+        /* Lines name no endpoint, so they are understood only where there is one choice. */
+        struct door d = {.is_unix = true, .where = e->path, .route = aggregate};
+        d.inherited = inherit_claim_path(in, e->path);
+        r = open_listener(f, &d);
+    }
+    if (r == 0)
+        r = open_inherited(f, in, aggregate, &inherited_tcp);
+    for (size_t i = 0; i < c->listen_n && r == 0; i++) {
+        const struct config_listen *e = &c->listen[i];
+        if (e->is_unix)
+            continue;
+        struct door d = {.where = e->host_port, .inherited = -1};
+        if (!inherited_tcp)
+            r = open_listener(f, &d);
+        else if (!is_open(f, e->host_port))
+            log_notice(NULL,
+                       "not listening on %s of the configuration: the service manager listens for "
+                       "us",
+                       e->text);
+    }
+    return r;
+}
+
+static int open_all(struct front *f, struct inherited *in)
+{
+    const struct route *aggregate = route_find(f->proxy, SLICE("")), *route;
+    int r = open_configured(f, in, aggregate);
+    for (size_t i = 0; r == 0 && (route = route_at(f->proxy, i)); i++)
+        r = open_server_door(f, in, route->name, route);
+    if (r == 0 && aggregate)
+        r = open_server_door(f, in, "mcp", aggregate);
+    return r;
+}
+
+static void close_listeners(struct front *f, bool inherited_only)
+{
+    struct front_listener *l, *following;
+    for (l = LIST_FIRST(&f->listeners); l; l = following) {
+        following = LIST_NEXT(l, link);
+        if (inherited_only && !l->inherited)
+            continue;
         LIST_REMOVE(l, link);
         listener_free(l->listener);
         l->listener = NULL;
@@ -171,7 +257,8 @@ void front_events_kept(struct front *f)
 
 static void check_finished(void *arg);
 
-int front_new(struct loop *loop, struct proxy *proxy, struct config *config, struct front **ret)
+int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
+              struct inherited *inherited, struct front **ret)
 {
     struct front *f = xcalloc(1, sizeof(*f));
     f->loop = loop;
@@ -186,7 +273,7 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config, str
     timer_init(&f->events_timer, expire_events, f);
     timer_init(&f->finish_timer, check_finished, f);
     event_budget_init(&f->events, &f->config->limits);
-    int r = open_all(f);
+    int r = open_all(f, inherited);
     if (r < 0) {
         front_free(f);
         return r;
@@ -195,18 +282,24 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config, str
     return 0;
 }
 
-void front_stop_accepting(struct front *f)
+void front_drain(struct front *f)
 {
     struct client *c, *following;
     if (f->draining)
         return;
     f->draining = true;
-    close_listeners(f);
+    close_listeners(f, true);
     for (c = LIST_FIRST(&f->clients); c; c = following) {
         following = LIST_NEXT(c, link);
         if (c->ops)
             c->ops->on_stop(c->impl);
     }
+}
+
+void front_stop_accepting(struct front *f)
+{
+    front_drain(f);
+    close_listeners(f, false);
 }
 
 static void close_clients(struct front *f, bool all)
@@ -248,7 +341,7 @@ void front_free(struct front *f)
     if (!f)
         return;
     f->draining = true;
-    close_listeners(f);
+    close_listeners(f, false);
     sse_front_close_all(f);
     close_clients(f, true);
     while (!LIST_EMPTY(&f->http_sessions))

@@ -27,6 +27,7 @@ struct front_listener {
     struct listener *listener;
     const struct route *route; /* the only one that is reachable here; NULL: all of them */
     bool is_unix;
+    bool inherited;  /* the service manager's: it goes on listening when we stop */
     bool check_host; /* the Host field must be on the allow-list */
     unsigned refs;   /* one of the front, one of each connection */
 };
@@ -77,7 +78,7 @@ struct client_ops {
     void (*on_eof)(void *impl);
     void (*on_drain)(void *impl);
     void (*on_timer)(void *impl);
-    void (*on_stop)(void *impl); /* front_stop_accepting */
+    void (*on_stop)(void *impl); /* front_drain */
     /* The connection is gone, for whatever reason. Everything that points to it must be cut here;
      * impl's memory may be freed in `free` only, since callers may still stand in it. */
     void (*on_close)(void *impl);

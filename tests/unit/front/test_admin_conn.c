@@ -23,7 +23,7 @@ static void begin(const char *extra)
     struct config *c = (struct config *)(uintptr_t)w.config; /* nobody else has it yet */
     c->admin_path = path;
     ck_assert_int_eq(loop_init(&loop), 0);
-    ck_assert_int_eq(admin_new(&loop, w.proxy, w.config, &admin), 0);
+    ck_assert_int_eq(admin_new(&loop, w.proxy, w.config, NULL, &admin), 0);
 }
 
 static void end(void)
@@ -106,7 +106,7 @@ START_TEST(a_second_one_on_the_same_path_is_refused)
     struct admin *second = NULL;
     begin(NULL);
     log_set_level(LOG_LEVEL_CRITICAL);
-    ck_assert_int_eq(admin_new(&loop, w.proxy, w.config, &second), -EADDRINUSE);
+    ck_assert_int_eq(admin_new(&loop, w.proxy, w.config, NULL, &second), -EADDRINUSE);
     ck_assert_ptr_null(second);
     ck_assert_int_eq(access(path, F_OK), 0);
     end();
