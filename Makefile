@@ -122,13 +122,13 @@ $(call room_lib,$(1)): $(call room_obj,$(1)) $(wildcard src/$(1))
 	@rm -f $$@
 	$$(call say,AR,$$@) ar rcs $$@ $$(filter %.o,$$^)
 endef
-$(foreach r,$(ROOMS) ctl,$(eval $(call ROOM_RULE,$(r))))
+$(foreach r,$(ROOMS) ctl daemon,$(eval $(call ROOM_RULE,$(r))))
 
-$(O)/mcpoold: $(call room_obj,daemon) $(ALL_LIBS)
+# The mains of the daemon and the control program are in archives too, where a test that has a main of its own leaves them.
+$(O)/mcpoold: $(call room_lib,daemon) $(ALL_LIBS)
 	@$(if $(call room_src,daemon),,echo "make: src/daemon holds no source yet, there is no mcpoold to link" >&2; exit 1)
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-# Its main is in the archive too, where a test that has a main of its own leaves it.
 $(O)/mcpoolctl: $(foreach r,$(CTL_ROOMS),$(call room_lib,$(r)))
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
@@ -151,6 +151,7 @@ unit-$(1): $(filter $(O)/tests/unit/$(1)/%,$(UNIT_BIN))
 endef
 $(foreach r,$(ROOMS),$(eval $(call UNIT_RULE,$(r),$(call libs_upto,$(r)))))
 $(eval $(call UNIT_RULE,ctl,$(CTL_ROOMS)))
+$(eval $(call UNIT_RULE,daemon,daemon $(call libs_upto,front)))
 .SECONDARY:
 
 .PHONY: unit

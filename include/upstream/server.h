@@ -51,6 +51,8 @@ struct server {
     struct timer farewell;       /* the first requests on an outdated connection run out of time */
     const struct conn *trial_on; /* where the breaker's trial is under way; only compared */
     enum server_mode mode;
+    usec_t sweep_by,
+        monitor_by; /* when they tick next, as each of their ticks says; 0 = not begun */
     bool stopping;
     unsigned live;    /* transports not yet closed */
     struct task reap; /* frees pools that have ended */
@@ -104,6 +106,10 @@ enum server_mode server_mode(const struct server *s);
  * Pass the server's own config and sc to restart it. */
 void server_renew(struct server *s, struct config *config, const struct server_config *sc,
                   bool renew_connections);
+
+/* What of the server should have ticked long ago and has not, to be told to people: its recovery
+ * sweep or its health monitor. NULL: all is well. Ask from a timer that is not late itself. */
+const char *server_overdue(const struct server *s);
 
 /* The settings of its breaker. */
 struct breaker_params server_breaker_params(const struct server *s);

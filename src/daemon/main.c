@@ -1,5 +1,6 @@
 /* mcpoold: configuration, wiring, signals. The only place that exits. */
 #include "directories.h"
+#include "notify.h"
 #include "options.h"
 
 #include "base/log.h"
@@ -7,9 +8,11 @@
 #include "front/admin.h"
 #include "front/front.h"
 #include "io/child.h"
+#include "io/inherit.h"
 #include "io/journal.h"
 #include "io/keyfile.h"
 #include "io/loop.h"
+#include "io/supervisor.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
 #include "upstream/stdio.h"
@@ -21,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 
 struct daemon {
     struct loop loop;
@@ -30,6 +32,10 @@ struct daemon {
     struct front *front;
     struct admin *admin;
     struct store *journal;
+    struct inherited *inherited;
+    struct notify *notify;
+    unsigned stops; /* SIGTERM and SIGINT that have come */
+    bool finishing; /* nothing is left but what clients have not read yet */
 };
 
 /* How long answers that were written at the very end may take to reach slow clients. */
@@ -44,17 +50,61 @@ static void front_finished(void *arg)
 static void proxy_stopped(void *arg)
 {
     struct daemon *d = arg;
-    front_finish(d->front, LAST_ANSWERS, front_finished, d);
+    d->finishing = true;
+    front_finish(d->front, d->stops > 1 ? 0 : LAST_ANSWERS, front_finished, d);
 }
 
+/* The first lets calls in flight finish, within drain_timeout; the next ends what is under way at
+ * once. Any number of them is harmless. */
 static void on_terminate(void *arg, int signo)
 {
     struct daemon *d = arg;
-    log_notice(NULL, "%s received", signo == SIGTERM ? "SIGTERM" : "SIGINT");
-    sd_notify(0, "STOPPING=1");
+    if (++d->stops <= 2)
+        log_notice(NULL, "%s received%s", signo == SIGTERM ? "SIGTERM" : "SIGINT",
+                   d->stops > 1 ? " again, stopping at once" : "");
+    notify_stopping(d->notify);
     front_drain(d->front);
-    proxy_stop(d->proxy, proxy_stopped, d);
+    if (d->finishing)
+        front_finish(d->front, 0, front_finished, d);
+    else
+        proxy_stop(d->proxy, proxy_stopped, d);
 }
+
+/* One that asks for a reload must not end a process which is about to read its configuration, and
+ * is not lost either: it waits until there is a handler. */
+static void hold_hangup(bool hold)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static void set_signals(struct daemon *d)
+{
+    loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
+    loop_on_signal(&d->loop, SIGINT, on_terminate, d);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    hold_hangup(false);
+}
+
+/* ---- what was inherited ---- */
+
+/* The service manager keeps what is in its descriptor store open until it is told otherwise, and
+ * the other end of a connection would wait for ever. */
+static void forget_inherited(void *arg, const char *name, const char *what)
+{
+    char text[INHERIT_NAME_MAX + 64];
+    (void)arg;
+    log_warning(NULL, "closing what the service manager passed as \"%s\" (%s): no use for it", name,
+                what);
+    snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
+    (void)supervisor_send(text, NULL, 0);
+}
+
+/* ---- start ---- */
 
 /* What a new user types next: the first endpoint, ready to paste. Not for the journal. */
 static void print_hint(const struct daemon *d)
@@ -132,16 +182,17 @@ static int run(struct daemon *d)
         loop_done(&d->loop);
         return r;
     }
-    r = front_new(&d->loop, d->proxy, d->config, NULL, &d->front);
+    d->notify = notify_new(&d->loop.env, d->proxy);
+    r = front_new(&d->loop, d->proxy, d->config, d->inherited, &d->front);
     if (r == 0)
-        r = admin_new(&d->loop, d->proxy, d->config, NULL, &d->admin);
+        r = admin_new(&d->loop, d->proxy, d->config, d->inherited, &d->admin);
     if (r == 0) {
         admin_set_front(d->admin, d->front);
-        loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
-        loop_on_signal(&d->loop, SIGINT, on_terminate, d);
+        d->inherited = inherit_free(d->inherited, forget_inherited, NULL);
+        set_signals(d);
         proxy_start(d->proxy);
+        notify_started(d->notify);
         log_notice(NULL, "ready");
-        sd_notify(0, "READY=1");
         print_hint(d);
         loop_run(&d->loop);
         reap_the_rest(&d->loop);
@@ -149,6 +200,7 @@ static int run(struct daemon *d)
     }
     admin_free(d->admin);
     front_free(d->front);
+    notify_free(d->notify);
     proxy_free(d->proxy);
     journal_close(d->journal);
     loop_done(&d->loop);
@@ -158,21 +210,25 @@ static int run(struct daemon *d)
 /* The daemon's life with that configuration; its exit status. */
 static int serve(const char *path, const struct options *o)
 {
+    struct daemon d = {.inherited = inherit_take()};
+    hold_hangup(true);
     log_open();
-    struct daemon d = {0};
     struct config_errors errs;
     config_errors_init(&errs);
     int r = config_load(path, NULL, &d.config, &errs);
     config_errors_write(&errs, stderr);
     config_errors_done(&errs);
-    if (r < 0)
+    if (r < 0) {
+        inherit_free(d.inherited, NULL, NULL);
         return EXIT_FAILURE;
+    }
     log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
     r = directory_ensure(d.config->runtime_dir);
     if (r == 0)
         r = directory_ensure(d.config->state_dir);
     if (r == 0)
         r = run(&d);
+    inherit_free(d.inherited, NULL, NULL);
     config_unref(d.config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -197,8 +197,10 @@ void monitor_init(struct server *s)
 
 void monitor_begin(struct server *s)
 {
-    if (!s->stopping)
-        env_timer_set(s->env, &s->monitor, s->env->now + s->sc->resilience.health_check_interval);
+    if (s->stopping)
+        return;
+    s->monitor_by = s->env->now + s->sc->resilience.health_check_interval;
+    env_timer_set(s->env, &s->monitor, s->monitor_by);
 }
 
 void monitor_renew(struct server *s)
@@ -211,4 +213,23 @@ void monitor_renew(struct server *s)
 void monitor_done(struct server *s)
 {
     env_timer_clear(s->env, &s->monitor);
+}
+
+/* ---- whether both tick ---- */
+
+/* Timers of one loop are never that late while it turns. */
+#define TICK_SLACK (10 * USEC_PER_SEC)
+
+static bool is_overdue(const struct server *s, usec_t due_at)
+{
+    return due_at != 0 && s->env->now > due_at + TICK_SLACK;
+}
+
+const char *server_overdue(const struct server *s)
+{
+    if (s->stopping)
+        return NULL;
+    if (is_overdue(s, s->sweep_by))
+        return "recovery sweep";
+    return is_overdue(s, s->monitor_by) ? "health monitor" : NULL;
 }

@@ -360,8 +360,10 @@ void recover_init(struct server *s)
 
 void recover_begin(struct server *s)
 {
-    if (!s->stopping)
-        env_timer_set(s->env, &s->sweep, s->env->now + s->sc->resilience.recovery_interval);
+    if (s->stopping)
+        return;
+    s->sweep_by = s->env->now + s->sc->resilience.recovery_interval;
+    env_timer_set(s->env, &s->sweep, s->sweep_by);
 }
 
 void recover_renew(struct server *s)

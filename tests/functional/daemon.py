@@ -145,7 +145,8 @@ class Daemon:
 
     # --- life ---
 
-    def start(self, env=None, wait=True):
+    def start(self, env=None, wait=True, prefix=(), **popen):
+        """prefix: a command that runs the daemon's; popen: more for Popen, such as pass_fds."""
         with open(self.config_path, "w") as f:
             json.dump(self.config, f, indent=1)
         os.chmod(self.config_path, 0o600)
@@ -153,9 +154,9 @@ class Daemon:
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         environment.pop("JOURNAL_STREAM", None)
-        self.process = subprocess.Popen([MCPOOLD, "--config", self.config_path], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*prefix, MCPOOLD, "--config", self.config_path], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
-                                        start_new_session=True)
+                                        start_new_session=True, **popen)
         # The daemon does not wait for who reads its log: a burst must find room although Python is slow.
         fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)
         self.log = Log(self.process.stderr)

@@ -1,7 +1,8 @@
 """Signals of operators and service managers: what each does, and that any number of any of them does no harm."""
+import os
 import signal
 
-from harness import ALL_CAPABILITIES, INITIALIZE, SINGLE, DaemonCase, demo, fake
+from harness import ALL_CAPABILITIES, INITIALIZE, SINGLE, DaemonCase, demo, fake, poll_until
 
 ELICIT = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
 
@@ -67,3 +68,84 @@ class DrainTest(SignalCase):
         for conn in client.idle:
             conn.close()
         client.idle = []
+
+
+class StopTest(SignalCase):
+    """Of a daemon whose server ignores SIGTERM and has five minutes to end."""
+    servers = None
+
+    def begin(self, *options):
+        self.start(servers={"fake": fake("--ignore-term", *options)}, config={
+            "resilience": SINGLE, "limits": {"shutdown_grace": "5m", "drain_timeout": "5m"}})
+
+    def test_a_second_one_stops_at_once(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
+            self.begin()
+            call, _ = self.hold(self.http("fake"))
+            self.drain(first)
+            self.send_signal(second)
+            self.assert_error(call.error(), reason="shutting_down", delivered="maybe")
+            self.daemon.join()
+
+    def test_a_second_one_hurries_servers_that_do_not_end(self):
+        self.begin()
+        self.http("fake")
+        self.drain()
+        self.daemon.wait_ledger("fake", "eof")
+        self.send_signal(signal.SIGTERM)
+        self.daemon.join()
+
+    def test_a_storm_of_them_is_like_two(self):
+        self.begin()
+        call, _ = self.hold(self.http("fake"))
+        self.drain()
+        for _ in range(300):
+            self.send_signal(signal.SIGTERM)
+            self.send_signal(signal.SIGINT)
+        self.assert_error(call.error(), reason="shutting_down")
+        lines = self.daemon.join()
+        self.assertEqual(len([x for x in lines if "received" in x]), 2)
+
+    def test_one_that_comes_while_servers_start(self):
+        self.begin("--hang-handshake")
+        self.drain()
+        self.send_signal(signal.SIGTERM)
+        self.daemon.join()
+
+
+class HarmlessTest(SignalCase):
+    OTHERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGHUP)
+
+    def test_storms_of_the_others_disturb_nobody(self):
+        c = self.http("fake")
+        call, _ = self.hold(c)
+        for i in range(300):
+            for signo in self.OTHERS:
+                self.send_signal(signo)
+            if i % 100 == 0:
+                self.assertEqual(c.tool("record", {"nonce": "n%d" % i}), "n%d" % i)
+        self.release(c)
+        self.assertEqual(call.text(), "released")
+        self.assertEqual(len(self.daemon.ledger("fake", "start")), 1)
+
+    def test_one_that_comes_before_all_is_set_up_does_not_end_it(self):
+        self.daemon.stop()
+
+        def one_waits():
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+            os.kill(os.getpid(), signal.SIGHUP)
+        self.start(preexec_fn=one_waits)
+        self.assert_alive()
+        with open("/proc/%d/status" % self.daemon.process.pid) as f:
+            self.assertRegex(f.read(), r"SigBlk:\t0+\n")
+
+    def test_servers_are_not_born_with_our_settings(self):
+        self.http("fake")
+        pids = [e["pid"] for e in self.daemon.ledger("fake", "start")]
+        for pid in poll_until(lambda: pids, "the server"):
+            with open("/proc/%d/status" % pid) as f:
+                status = dict(line.split(":\t", 1) for line in f)
+            # Python itself ignores SIGPIPE and SIGXFSZ.
+            python = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
+            self.assertEqual(int(status["SigIgn"], 16) & ~python, 0)
+            self.assertEqual(int(status["SigBlk"], 16), 0)
