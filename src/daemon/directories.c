@@ -33,17 +33,19 @@ int directory_ensure(const char *path)
     struct stat st;
     int r = make_path(path);
     if (r < 0) {
-        log_error(NULL, "cannot create directory %s: %s", path, strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "cannot create directory %s: %s", path,
+                  strerror(-r));
         return r;
     }
     if (stat(path, &st) < 0) {
         r = -errno;
-        log_error(NULL, "cannot look at directory %s: %s", path, strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "cannot look at directory %s: %s", path,
+                  strerror(-r));
         return r;
     }
     if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
         (st.st_mode & (S_IWGRP | S_IWOTH))) {
-        log_error(NULL,
+        log_error(LOG_CTX(.message_id = LOG_ID_FATAL),
                   "%s must be a directory of the user who runs mcpoold, writable by nobody else",
                   path);
         return -EPERM;

@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "base/log.h"
+#include "base/version.h"
 #include "config/config.h"
 #include "front/admin.h"
 #include "front/front.h"
@@ -60,7 +61,8 @@ static void on_terminate(void *arg, int signo)
 {
     struct daemon *d = arg;
     if (++d->stops <= 2)
-        log_notice(NULL, "%s received%s", signo == SIGTERM ? "SIGTERM" : "SIGINT",
+        log_notice(LOG_CTX(.message_id = LOG_ID_STOPPING), "%s received%s",
+                   signo == SIGTERM ? "SIGTERM" : "SIGINT",
                    d->stops > 1 ? " again, stopping at once" : "");
     notify_stopping(d->notify);
     front_drain(d->front);
@@ -132,7 +134,8 @@ static void raise_descriptor_limit(void)
         return;
     rl.rlim_cur = rl.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
-        log_warning(NULL, "cannot raise the limit of open files: %s", strerror(errno));
+        log_warning(LOG_CTX(.message_id = LOG_ID_SHORTAGE),
+                    "cannot raise the limit of open files: %s", strerror(errno));
 }
 
 /* Descendants of servers that are still being ended get a moment; then systemd or init has them. */
@@ -153,11 +156,11 @@ static int make_proxy(struct daemon *d)
     enum keyfile_result r = keyfile_load(d->config->state_dir, getenv("CREDENTIALS_DIRECTORY"),
                                          "session.key", key, why, sizeof(why));
     if (r == KEYFILE_BAD) {
-        log_error(NULL, "%s", why);
+        log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "%s", why);
         return -EPERM;
     }
     if (r == KEYFILE_UNSAVED)
-        log_warning(NULL, "%s", why);
+        log_warning(LOG_CTX(.message_id = LOG_ID_STATE_UNSAVED), "%s", why);
     d->journal = journal_open(d->config->state_dir, "sessions.journal");
     struct proxy_transports transports = {.stdio = &stdio_transport,
                                           .arg = &d->loop,
@@ -174,7 +177,8 @@ static int run(struct daemon *d)
     int r = loop_init(&d->loop);
     raise_descriptor_limit();
     if (r < 0) {
-        log_error(NULL, "cannot create the event loop: %s", strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "cannot create the event loop: %s",
+                  strerror(-r));
         return r;
     }
     r = make_proxy(d);
@@ -192,11 +196,11 @@ static int run(struct daemon *d)
         set_signals(d);
         proxy_start(d->proxy);
         notify_started(d->notify);
-        log_notice(NULL, "ready");
+        log_notice(LOG_CTX(.message_id = LOG_ID_READY), "ready");
         print_hint(d);
         loop_run(&d->loop);
         reap_the_rest(&d->loop);
-        log_notice(NULL, "stopped");
+        log_notice(LOG_CTX(.message_id = LOG_ID_STOPPED), "stopped");
     }
     admin_free(d->admin);
     front_free(d->front);
@@ -223,6 +227,8 @@ static int serve(const char *path, const struct options *o)
         return EXIT_FAILURE;
     }
     log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
+    log_notice(LOG_CTX(.message_id = LOG_ID_STARTED), "mcpoold %s starts with %s", MCPOOL_VERSION,
+               path);
     r = directory_ensure(d.config->runtime_dir);
     if (r == 0)
         r = directory_ensure(d.config->state_dir);

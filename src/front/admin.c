@@ -46,11 +46,13 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
     TAILQ_INIT(&a->conns);
     int r = listen_at(a, inherited, &opt);
     if (r < 0) {
-        log_error(NULL, "cannot open the admin socket %s: %s", config->admin_path, strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
+                  "cannot open the admin socket %s: %s", config->admin_path, strerror(-r));
         admin_free(a);
         return r;
     }
-    log_notice(NULL, "admin interface on %s", listener_address(a->listener));
+    log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING), "admin interface on %s",
+               listener_address(a->listener));
     *ret = a;
     return 0;
 }

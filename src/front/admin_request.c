@@ -125,10 +125,10 @@ static void answer_recover(const struct admin_request *r, struct admin_reply *re
         admin_reply_error(ret, 503, "mcpoold is stopping and brings nothing back any more.");
         return;
     }
-    log_notice(LOG_CTX(.server = r->server ? r->server->name : NULL),
-               "recovery of %s by force, asked for by uid %u (pid %d)",
-               r->server ? "this server" : "all servers", (unsigned)r->peer->uid,
-               (int)r->peer->pid);
+    log_notice(
+        LOG_CTX(.server = r->server ? r->server->name : NULL, .message_id = LOG_ID_FORCED_RECOVERY),
+        "recovery of %s by force, asked for by uid %u (pid %d)",
+        r->server ? "this server" : "all servers", (unsigned)r->peer->uid, (int)r->peer->pid);
     while (route_at(proxy, n))
         n++;
     struct recover_result *results = xcalloc(n + 1, sizeof(*results));

@@ -34,8 +34,9 @@ static void refused(struct front *f, const struct peer *peer, const char *why)
     if (f->refusal_logged_at && f->env->now - f->refusal_logged_at < REFUSAL_LOG_SPAN)
         return;
     f->refusal_logged_at = f->env->now;
-    log_warning(NULL, "connection of %s refused: %s is reached (%llu refused since start)",
-                peer->text, why, (unsigned long long)f->counts.refused);
+    log_warning(LOG_CTX(.message_id = LOG_ID_CLIENT_REFUSED),
+                "connection of %s refused: %s is reached (%llu refused since start)", peer->text,
+                why, (unsigned long long)f->counts.refused);
 }
 
 static void on_accept(void *arg, int fd, const struct peer *peer)
@@ -113,8 +114,8 @@ static int open_listener(struct front *f, const struct door *d)
     l->refs = 1;
     int r = listen_at(l, d);
     if (r < 0) {
-        log_error(NULL, "cannot listen on %s%s: %s", is_unix ? "unix:" : "", d->where,
-                  strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING), "cannot listen on %s%s: %s",
+                  is_unix ? "unix:" : "", d->where, strerror(-r));
         if (d->inherited >= 0)
             close(d->inherited);
         free(l);
@@ -130,7 +131,8 @@ static int open_listener(struct front *f, const struct door *d)
         LIST_INSERT_AFTER(last, l, link);
     else
         LIST_INSERT_HEAD(&f->listeners, l, link);
-    log_notice(NULL, "listening on %s%s%s", is_unix ? "" : "http://", listener_address(l->listener),
+    log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING), "listening on %s%s%s",
+               is_unix ? "" : "http://", listener_address(l->listener),
                l->inherited ? " (inherited)" : "");
     return 0;
 }

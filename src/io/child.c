@@ -415,7 +415,8 @@ static void sweep(struct child *c)
     if (left == 0) {
         set_state(c, CHILD_GONE);
     } else if (c->sweeps == SWEEPS_MAX) {
-        log_warning(NULL, "%zu descendants of process %ld do not end", left, (long)c->pid);
+        log_warning(LOG_CTX(.message_id = LOG_ID_CHILD_EXIT),
+                    "%zu descendants of process %ld do not end", left, (long)c->pid);
         set_state(c, CHILD_GONE);
     } else {
         env_timer_set(&c->loop->env, &c->timer, c->loop->env.now + (SWEEP_FIRST << 2 * c->sweeps));

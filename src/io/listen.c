@@ -109,7 +109,8 @@ static void on_starved_over(void *arg)
 static void on_starved(struct listener *l, int err)
 {
     if (!l->starved_logged)
-        log_warning(NULL, "accepting on %s pauses: %s", l->address, strerror(err));
+        log_warning(LOG_CTX(.message_id = LOG_ID_SHORTAGE), "accepting on %s pauses: %s",
+                    l->address, strerror(err));
     l->starved_logged = true;
     env_timer_set(&l->loop->env, &l->starved, l->loop->env.now + STARVED_PAUSE);
 }

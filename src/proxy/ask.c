@@ -18,8 +18,6 @@ static struct env *conn_env(const struct conn *c)
     return c->pool->server->env;
 }
 
-#define CTX(c) LOG_CTX(.server = (c)->pool->server->sc->name, .slot = (int)(c)->slot)
-
 static void reply_error(struct conn *c, struct slice id, int code, const char *message)
 {
     struct buf b = BUF_INIT;
@@ -77,7 +75,9 @@ static void tell_client_cancelled(struct ask *a)
 static void deadline_passed(void *arg)
 {
     struct ask *a = arg;
-    log_warning(CTX(a->conn), "the client did not answer %s in time", mcp_method_name(a->method));
+    log_warning(CONN_CTX(a->conn, .session = a->session->handle,
+                         .method = mcp_method_name(a->method), .message_id = LOG_ID_ASK_REFUSED),
+                "the client did not answer %s in time", mcp_method_name(a->method));
     refuse_unanswered(a);
     tell_client_cancelled(a);
     ask_free(a);
@@ -233,7 +233,8 @@ void ask_on_request(struct conn *c, struct payload *text, const struct rpc_msg *
         return;
     }
     metrics_inc(c->pool->server->metrics, METRIC_AMBIGUOUS_ASKS, 0);
-    log_notice(CTX(c), "%s refused: it cannot be attributed to a single client",
+    log_notice(CONN_CTX(c, .method = mcp_method_name(m->method), .message_id = LOG_ID_ASK_REFUSED),
+               "%s refused: it cannot be attributed to a single client",
                mcp_method_name(m->method));
     reply_error(c, id, MCP_E_INTERNAL, "Cannot attribute request to a single client");
     pool_note_ambiguous_ask(c->pool);

@@ -111,8 +111,8 @@ void session_complete_initialize(struct call *c)
     s->changes = notify_promises(card);
     s->state = SESSION_OPEN;
     metrics_inc(s->proxy->metrics, METRIC_SESSIONS_OPENED, 0);
-    log_info(LOG_CTX(.server = session_server(s)->sc->name, .session = s->handle),
-             "session opened, protocol %s", mcp_version_name(s->version));
+    log_info(SESSION_CTX(s, .message_id = LOG_ID_SESSION_OPENED), "session opened, protocol %s",
+             mcp_version_name(s->version));
     call_answer(c, buf_peek(&b));
     buf_done(&b);
     if (s->state == SESSION_OPEN && s->push)

@@ -24,6 +24,15 @@ struct revival;
 struct sub;
 struct subscriber;
 
+/* ---- log fields ---- */
+
+#define CONN_CTX(c, ...)                                                                           \
+    LOG_CTX(.server = (c)->pool->server->sc->name, .slot = (int)(c)->slot, .epoch = (c)->epoch,    \
+            __VA_ARGS__)
+#define SESSION_CTX(s, ...)                                                                        \
+    LOG_CTX(.server = (s)->route->server->sc->name, .session = (s)->handle,                        \
+            .principal = (s)->principal->name, __VA_ARGS__)
+
 /* ---- mux: what is in flight on one connection ---- */
 
 /* A request under an upstream id, of a client or mcpool's own. Embedded in its owner. Removed from

@@ -118,8 +118,9 @@ static bool make_room(struct keeper *k, size_t more, bool live, const struct kep
     if (fair && k->bytes + more <= max)
         return true;
     if (!k->full)
-        log_warning(NULL, "state_file_bytes is used up by open sessions: further log levels and "
-                          "subscriptions will not survive a restart");
+        log_warning(LOG_CTX(.message_id = LOG_ID_STATE_UNSAVED),
+                    "state_file_bytes is used up by open sessions: further log levels and "
+                    "subscriptions will not survive a restart");
     k->full = true;
     return false;
 }
@@ -195,7 +196,7 @@ void kept_claim(struct keeper *k, struct kept *e)
 static void give_up(struct keeper *k, int error)
 {
     if (k->failed != error)
-        log_warning(NULL,
+        log_warning(LOG_CTX(.message_id = LOG_ID_STATE_UNSAVED),
                     "cannot save the state of sessions: %s; until that is better, log levels and "
                     "subscriptions that change now will not survive a restart",
                     error == -EBUSY ? "another process uses the state directory"
@@ -252,7 +253,8 @@ static void rewrite(struct keeper *k, bool durable)
         return;
     }
     if (k->failed)
-        log_notice(NULL, "the state of sessions is saved again");
+        log_notice(LOG_CTX(.message_id = LOG_ID_STATE_UNSAVED),
+                   "the state of sessions is saved again");
     k->failed = 0;
     env_timer_clear(k->env, &k->retry);
 }
@@ -425,7 +427,8 @@ static void load(struct keeper *k)
     k->loading = false;
     make_room(k, 0, false, NULL);
     if (damaged)
-        log_warning(NULL, "the state of sessions was damaged: %zu records were left out", damaged);
+        log_warning(LOG_CTX(.message_id = LOG_ID_STATE_UNSAVED),
+                    "the state of sessions was damaged: %zu records were left out", damaged);
     if (r < 0) {
         give_up(k, r);
         return;

@@ -219,7 +219,8 @@ static void note_changed(struct lists *l, bool known)
     l->check.changed |= bit;
     if (known)
         metrics_inc(s->metrics, METRIC_LISTS_CHANGED, 0);
-    log_notice(LOG_CTX(.server = s->sc->name, .slot = (int)l->check.conn->slot),
+    log_notice(CONN_CTX(l->check.conn, .method = mcp_method_name(kinds[l->check.kind].method),
+                        .message_id = LOG_ID_SERVER_CHANGED),
                "after its restart the answer to %s %s%s",
                mcp_method_name(kinds[l->check.kind].method),
                known ? "is another than before" : "could not be compared with the one before",

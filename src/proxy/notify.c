@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX(c) LOG_CTX(.server = (c)->pool->server->sc->name, .slot = (int)(c)->slot)
-
 static struct env *conn_env(const struct conn *c)
 {
     return c->pool->server->env;
@@ -119,7 +117,7 @@ static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m
     struct call *call = NULL;
     struct session *s = attribute(c, &call);
     if (!s) {
-        log_debug(CTX(c), "log message of the server belongs to no single client: %.*s",
+        log_debug(CONN_CTX(c), "log message of the server belongs to no single client: %.*s",
                   (int)(text->text.n < 512 ? text->text.n : 512), text->text.p);
         return;
     }
@@ -171,7 +169,8 @@ static void to_owner(struct conn *c, struct payload *text, const struct rpc_msg 
     if (owned)
         session_push(session_of(c->lessee), DELIVER_NOTIFICATION, text, NULL, m->method);
     else
-        log_debug(CTX(c), "notification of the server dropped: it names no client");
+        log_debug(CONN_CTX(c, .method = mcp_method_name(m->method)),
+                  "notification of the server dropped: it names no client");
 }
 
 void notify_on_message(struct conn *c, struct payload *text, const struct rpc_msg *m)

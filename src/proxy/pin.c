@@ -14,7 +14,7 @@ void pin_tools(struct conn *c, const unsigned char digest[DIGEST_SIZE])
         char before[DIGEST_TEXT_SIZE], now[DIGEST_TEXT_SIZE];
         digest_text(st->tools_digest, before);
         digest_text(digest, now);
-        log_notice(LOG_CTX(.server = c->pool->server->sc->name, .slot = (int)c->slot),
+        log_notice(CONN_CTX(c, .message_id = LOG_ID_TOOLS_CHANGED),
                    "the tool definitions have changed: sha256 %s -> %s", before, now);
     }
     memcpy(st->tools_digest, digest, DIGEST_SIZE);

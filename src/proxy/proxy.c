@@ -18,7 +18,7 @@ static void note_card(struct conn *c)
     struct card *old = st->card, *new = c->card;
     st->card = card_ref(new);
     if (old && (old->version != new->version || strcmp(old->capabilities, new->capabilities) != 0))
-        log_notice(LOG_CTX(.server = c->pool->server->sc->name, .slot = (int)c->slot),
+        log_notice(CONN_CTX(c, .message_id = LOG_ID_SERVER_CHANGED),
                    "the server is another than before: protocol %s, capabilities %.300s; was "
                    "protocol %s, capabilities %.300s",
                    mcp_version_name(new->version), new->capabilities,
@@ -193,7 +193,8 @@ static unsigned calls_left(const struct proxy *p)
 static void drain_over(void *arg)
 {
     struct proxy *p = arg;
-    log_warning(NULL, "%u calls were still running after drain_timeout", calls_left(p));
+    log_warning(LOG_CTX(.message_id = LOG_ID_STOPPING),
+                "%u calls were still running after drain_timeout", calls_left(p));
     close_all(p, false);
 }
 
@@ -229,11 +230,12 @@ static void add_route(struct proxy *p, const struct server_config *sc,
                       const struct proxy_transports *tr)
 {
     if (!sc->options.enabled) {
-        log_notice(LOG_CTX(.server = sc->name), "disabled in the configuration");
+        log_notice(LOG_CTX(.server = sc->name, .message_id = LOG_ID_SERVER_SKIPPED),
+                   "disabled in the configuration");
         return;
     }
     if (sc->transport != CONFIG_TRANSPORT_STDIO) {
-        log_warning(LOG_CTX(.server = sc->name),
+        log_warning(LOG_CTX(.server = sc->name, .message_id = LOG_ID_SERVER_SKIPPED),
                     "not served: transport %s is not supported by this version",
                     config_transport_name(sc->transport));
         return;
@@ -287,8 +289,8 @@ void proxy_stop(struct proxy *p, void (*done)(void *), void *arg)
         return;
     }
     p->stopping = true;
-    log_notice(NULL, "stopping: %zu sessions, %u calls in flight", proxy_session_count(p),
-               calls_left(p));
+    log_notice(LOG_CTX(.message_id = LOG_ID_STOPPING), "stopping: %zu sessions, %u calls in flight",
+               proxy_session_count(p), calls_left(p));
     env_timer_set(p->env, &p->drain, p->env->now + p->config->limits.drain_timeout);
     env_defer(p->env, &p->check_drained);
 }

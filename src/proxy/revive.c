@@ -226,8 +226,8 @@ int session_revive(struct proxy *proxy, const struct route *route, const char *p
     const struct card *card = session_server(s)->card;
     s->changes = card ? notify_promises(card) : ~0U;
     metrics_inc(proxy->metrics, METRIC_SESSIONS_REVIVED, 0);
-    log_info(LOG_CTX(.server = session_server(s)->sc->name, .session = s->handle),
-             "session revived, protocol %s", mcp_version_name(s->version));
+    log_info(SESSION_CTX(s, .message_id = LOG_ID_SESSION_REVIVED), "session revived, protocol %s",
+             mcp_version_name(s->version));
     if (kept) {
         kept_claim(&proxy->keeper, kept);
         s->kept = kept;

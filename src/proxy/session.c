@@ -105,7 +105,7 @@ static void idle_over(void *arg)
         touch_idle(s);
         return;
     }
-    log_info(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle),
+    log_info(SESSION_CTX(s, .message_id = LOG_ID_SESSION_ENDED),
              "session ends: idle for session_idle_timeout");
     session_end(s);
 }
@@ -189,7 +189,7 @@ void session_end(struct session *s)
     if (s->state == SESSION_ENDED)
         return;
     struct proxy *p = s->proxy;
-    log_info(LOG_CTX(.server = s->route->server->sc->name, .session = s->handle), "session ended");
+    log_info(SESSION_CTX(s, .message_id = LOG_ID_SESSION_ENDED), "session ended");
     session_keep_ended(s);
     s->state = SESSION_ENDED;
     revival_end(s);

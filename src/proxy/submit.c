@@ -111,7 +111,7 @@ static void submit_notification(struct session *s, struct payload *text, const s
         forward_if_owned(s, text);
         return;
     default:
-        log_debug(LOG_CTX(.server = session_server(s)->sc->name, .session = s->handle),
+        log_debug(SESSION_CTX(s, .method = mcp_method_name(m->method)),
                   "notification %s of the client dropped", mcp_method_name(m->method));
         return;
     }

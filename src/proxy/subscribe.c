@@ -132,7 +132,7 @@ static void note_renewal(struct sub *sub)
         tell_subscribers(sub);
     else if (sub->renewed)
         log_notice(
-            LOG_CTX(.server = conn->pool->server->sc->name, .slot = (int)conn->slot),
+            CONN_CTX(conn, .message_id = LOG_ID_SERVER_CHANGED),
             "after its restart the server refuses a subscription that it had granted: %.200s",
             sub->raw);
     sub->renewed = false;

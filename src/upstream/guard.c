@@ -153,8 +153,9 @@ static void log_transition(struct server *s, enum breaker_state from, enum break
         snprintf(next, sizeof(next),
                  "; calls are refused until a connection comes back, trial in %.1f s",
                  (double)s->sc->resilience.circuit_breaker_timeout / USEC_PER_SEC);
-    log_event(level, LOG_CTX(.server = s->sc->name), "breaker %s -> %s (%s)%s",
-              breaker_state_name(from), breaker_state_name(to), why, next);
+    log_event(level, LOG_CTX(.server = s->sc->name, .message_id = LOG_ID_BREAKER),
+              "breaker %s -> %s (%s)%s", breaker_state_name(from), breaker_state_name(to), why,
+              next);
     metrics_inc(s->metrics, METRIC_BREAKER_TRANSITIONS, metric_states[to]);
 }
 

@@ -55,8 +55,8 @@ void monitor_note(struct server *s, const char *why)
     if (now == s->health || s->stopping)
         return;
     log_event(now == HEALTH_UNHEALTHY ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE,
-              LOG_CTX(.server = s->sc->name), "health %s -> %s (%s)", health_name(s->health),
-              health_name(now), why);
+              LOG_CTX(.server = s->sc->name, .message_id = LOG_ID_HEALTH), "health %s -> %s (%s)",
+              health_name(s->health), health_name(now), why);
     s->health = now;
     s->health_at = s->env->now;
 }
@@ -68,7 +68,7 @@ static void suspect(struct conn *c)
     if (c->suspect)
         return;
     log_warning(
-        CONN_CTX(c),
+        CONN_CTX(c, .message_id = LOG_ID_CONN_SILENT),
         "no answer to a ping, %u requests in flight: no new requests while there is another "
         "place",
         c->running);
@@ -113,7 +113,9 @@ static void drain(struct conn *c)
         return;
     c->draining = true;
     metrics_inc(c->pool->server->metrics, METRIC_CONNECTIONS_DRAINED, 0);
-    log_warning(CONN_CTX(c, .reason = reason_name(REASON_TIMEOUT)),
+    log_warning(CONN_CTX(c, .reason = reason_name(REASON_TIMEOUT),
+                         .duration = conn_env(c)->now - c->heard_at,
+                         .message_id = LOG_ID_CONN_SILENT),
                 "stuck: silent for %.1f s with a request overdue; to be replaced when the %u in "
                 "flight have ended",
                 (double)(conn_env(c)->now - c->heard_at) / USEC_PER_SEC, c->running);

@@ -333,7 +333,7 @@ void pool_note_ambiguous_ask(struct pool *p)
     if (p->server_asks)
         return;
     p->server_asks = true;
-    log_notice(LOG_CTX(.server = pool_config(p)->name),
+    log_notice(LOG_CTX(.server = pool_config(p)->name, .message_id = LOG_ID_SERVER_ASKS),
                "the server asks its clients: from now on tools/call, prompts/get and "
                "resources/read run one at a time on each shared connection");
 }

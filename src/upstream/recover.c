@@ -328,7 +328,7 @@ void server_recover(struct server *s, enum recover_by by, struct recover_result 
         recover_kick(p);
         ret->started += pool_count_attempting(p);
     }
-    log_notice(LOG_CTX(.server = s->sc->name),
+    log_notice(LOG_CTX(.server = s->sc->name, .message_id = LOG_ID_FORCED_RECOVERY),
                "recovery by force (%s): %u back-offs reset, %u attempts, %u connections torn down, "
                "%u are well",
                by == RECOVER_BY_OPERATOR ? "operator" : "watchdog", ret->reset, ret->started,
