@@ -75,8 +75,9 @@ const char *log_level_name(enum log_level level);
 /* Lines that were lost since the start because nobody took them. */
 uint64_t log_lost(void);
 
-/* Writes text as it would stand in a line, at most max bytes of it and never part of a character
- * or of an escape; returns how many. For what is shown to people by other ways than the log. */
+/* Writes text as it would stand in a line, cut to max bytes, never amid a character or an escape,
+ * and then with the mark of a cut, for which room is always kept; returns how many bytes. For what
+ * is shown to people by other ways than the log. */
 size_t log_escape(char *out, size_t max, struct slice text);
 
 /* One event. ctx may be NULL. fmt must be a literal; %s arguments may hold anything, the finished

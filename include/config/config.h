@@ -193,9 +193,13 @@ struct config_limits {
     /* children */
     size_t stderr_line_bytes;         /* per server */
     unsigned stderr_lines_per_second; /* per server; 0 = no limit */
+    unsigned stderr_tail_lines;       /* per server; 0 = none */
     usec_t shutdown_grace;            /* per server; each step of the ladder */
     usec_t idle_shrink;               /* per server; 0 = surplus connections stay */
     /* process */
+    unsigned call_errors_logged_per_second; /* per server; 0 = no limit */
+    unsigned events_kept;                   /* 0 = none */
+    unsigned events_kept_per_server;        /* 0 = none */
     usec_t drain_timeout;
     unsigned start_rate; /* starts per second over all servers; 0 = no limit */
     unsigned start_burst;

@@ -8,8 +8,10 @@
 #include "policy/breaker.h"
 #include "policy/health.h"
 #include "policy/pace.h"
+#include "policy/quota.h"
 #include "policy/replay.h"
 #include "upstream/pool.h"
+#include "upstream/tail.h"
 
 /* What the operator wants of a server, whatever its health. */
 enum server_mode {
@@ -53,6 +55,9 @@ struct server {
     enum server_mode mode;
     usec_t sweep_by,
         monitor_by; /* when they tick next, as each of their ticks says; 0 = not begun */
+    struct tail tail;      /* what its processes wrote last */
+    struct quota failures; /* failed calls in the log */
+    struct timer failures_timer;
     bool stopping;
     unsigned live;    /* transports not yet closed */
     struct task reap; /* frees pools that have ended */
@@ -110,6 +115,9 @@ void server_renew(struct server *s, struct config *config, const struct server_c
 /* What of the server should have ticked long ago and has not, to be told to people: its recovery
  * sweep or its health monitor. NULL: all is well. Ask from a timer that is not late itself. */
 const char *server_overdue(const struct server *s);
+
+/* A call was failed by mcpool: logs it, within call_errors_logged_per_second. */
+void server_log_failure(struct server *s, const struct log_ctx *ctx, const char *sentence);
 
 /* The settings of its breaker. */
 struct breaker_params server_breaker_params(const struct server *s);

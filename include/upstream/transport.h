@@ -19,6 +19,9 @@ struct transport_events {
     /* A message was thrown away unread: too large (REASON_RESPONSE_TOO_LARGE) or large and no valid
      * JSON-RPC (REASON_UPSTREAM_PROTOCOL). id: its raw id token. */
     void (*on_discarded)(void *arg, struct slice id, enum reason why);
+    /* A line that the server wrote for people: on stderr, or on stdout where it is no message. Any
+     * bytes, without line end. Comes whatever the log gets of it, and until on_closed. */
+    void (*on_output)(void *arg, pid_t pid, struct slice text);
     /* What was queued has fallen low again after it had been high. */
     void (*on_drain)(void *arg);
     /* The way is broken or could not be opened; nothing more comes from this transport except

@@ -199,9 +199,12 @@ static void put_timestamp(struct line *l, usec_t now)
 
 size_t log_escape(char *out, size_t max, struct slice text)
 {
-    struct line l = {.text = out, .limit = max};
+    size_t mark = sizeof(cut_mark) - 1;
+    struct line l = {.text = out, .limit = max > mark ? max - mark : 0};
 
     put_escaped(&l, text.p, text.n);
+    if (max >= mark)
+        put_cut_mark(&l);
     return l.n;
 }
 

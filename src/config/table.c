@@ -270,6 +270,10 @@ static const struct config_row rows[] = {
     {LIMIT, AT(config_limits, stderr_lines_per_second), COUNT("lines", 100, 1, 1000000),
      .zero = "no limit", .reloadable = true, .per_server = true,
      .help = "Further lines on a child's stderr are counted, not logged."},
+    {LIMIT, AT(config_limits, stderr_tail_lines), COUNT("lines", 200, 1, 10000), .zero = "none",
+     .reloadable = true, .per_server = true,
+     .help = "The last lines that the children of a server wrote, whatever the log got of them, "
+             "are kept for `mcpoolctl logs`: so many, and no more than 256 KiB of them."},
     {LIMIT, AT(config_limits, shutdown_grace), DURATION(2 * S, 10 * MS, 5 * MIN),
      .reloadable = true, .per_server = true,
      .help = "When a child is stopped: time between closing its stdin and SIGTERM, and again "
@@ -277,6 +281,17 @@ static const struct config_row rows[] = {
     {LIMIT, AT(config_limits, idle_shrink), DURATION(300 * S, S, 30 * D), .zero = "never",
      .reloadable = true, .per_server = true,
      .help = "Connections beyond `min_connections` that were not used for this time are closed."},
+    {LIMIT, AT(config_limits, call_errors_logged_per_second), COUNT("calls", 10, 1, 1000000),
+     .zero = "no limit", .reloadable = true, .per_server = true,
+     .help = "Further calls that mcpool fails within a second are counted, not logged one by one, "
+             "so that a dead server under load does not flood the log."},
+    {LIMIT, AT(config_limits, events_kept), COUNT("events", 1000, 1, 100000), .zero = "none",
+     .reloadable = true,
+     .help = "The latest events of level info and above, whatever is logged, are kept in memory "
+             "for the status page."},
+    {LIMIT, AT(config_limits, events_kept_per_server), COUNT("events", 64, 1, 10000),
+     .zero = "none", .reloadable = true,
+     .help = "The same of each server, for `mcpoolctl explain`."},
     {LIMIT, AT(config_limits, drain_timeout), DURATION(30 * S, 0, H), .reloadable = true,
      .help = "At shutdown, requests in flight have this time to finish."},
     {LIMIT, AT(config_limits, start_rate), COUNT("starts per second", 10, 1, 100000),

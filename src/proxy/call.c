@@ -7,6 +7,7 @@
  * References: the session's list holds one until call_finish; functions that call out while they
  * still use the call hold another. A call that was sent and then given up leaves a ghost in the
  * mux, because the server may still be working on it. */
+#include "base/log.h"
 #include "base/util.h"
 #include "internal.h"
 
@@ -481,12 +482,29 @@ static void finish_buf(struct call *c, enum call_outcome outcome, struct buf *b)
     buf_done(b);
 }
 
+static void log_call_failure(const struct call *c, const char *delivered, const char *sentence)
+{
+    const struct session *s = c->session;
+    const struct conn *conn = c->ticket.state == TICKET_RUNNING ? c->ticket.conn : NULL;
+    char text[320];
+    snprintf(text, sizeof(text), "call failed: %s", sentence);
+    server_log_failure(
+        session_server(s),
+        SESSION_CTX(s, .slot = conn ? (int)conn->slot : -1, .epoch = conn ? conn->epoch : 0,
+                    .reason = reason_name(c->reason), .method = mcp_method_name(c->method),
+                    .error_class = delivered,
+                    .duration = c->ticket.queued_at ? call_env(c)->now - c->ticket.queued_at : 0,
+                    .message_id = LOG_ID_CALL_FAILED),
+        text);
+}
+
 void call_fail(struct call *c, int code, enum reason why, const char *delivered, usec_t retry_after,
                const char *message)
 {
     struct buf b = BUF_INIT;
     c->reason = why;
     c->retry_after = retry_after;
+    log_call_failure(c, delivered, message);
     proxy_write_error(&b, c->id, code, why, server_name(c), delivered, retry_after, message);
     finish_buf(c, CALL_FAILED, &b);
 }

@@ -28,6 +28,11 @@ const char *conn_state_name(enum conn_state s)
     return state_names[s];
 }
 
+static const char *id_of(enum conn_state new)
+{
+    return new == CONN_WAITING ? LOG_ID_CONN_WAITING : new == CONN_READY ? LOG_ID_CONN_READY : NULL;
+}
+
 static enum log_level level_of(enum conn_state new)
 {
     return new == CONN_WAITING ? LOG_LEVEL_WARNING
@@ -39,8 +44,8 @@ static enum log_level level_of(enum conn_state new)
 static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
 {
     struct metrics *m = c->pool->server->metrics;
-    log_event(level_of(new), CONN_CTX(c), "%s -> %s (%s)", state_names[c->state], state_names[new],
-              why);
+    log_event(level_of(new), CONN_CTX(c, .message_id = id_of(new)), "%s -> %s (%s)",
+              state_names[c->state], state_names[new], why);
     env_timer_clear(conn_env(c), &c->timer);
     if (new == CONN_READY)
         metrics_inc(m, METRIC_CONNECTIONS_CREATED, 0);
@@ -104,7 +109,7 @@ static void note_life(struct conn *c)
     if (c->state == CONN_READY)
         env_timer_clear(conn_env(c), &c->timer); /* no verdict is due any more */
     if (was_suspect) {
-        log_notice(CONN_CTX(c), "heard again");
+        log_notice(CONN_CTX(c, .message_id = LOG_ID_CONN_SILENT), "heard again");
         pool_on_conn_state(c);
         queue_wake(c->pool);
     }
@@ -149,7 +154,8 @@ static bool judge_failure(struct conn *c, bool was_ready)
     }
     if (recovery_on_failure(&c->recovery, r->max_retry_attempts)) {
         metrics_inc(m, METRIC_RECOVERY_CYCLES, 0);
-        log_warning(CONN_CTX(c), "%u attempts failed; the next cycle goes on at the longest delay",
+        log_warning(CONN_CTX(c, .message_id = LOG_ID_CYCLE_END),
+                    "%u attempts failed; the next cycle goes on at the longest delay",
                     r->max_retry_attempts);
     }
     return false;
@@ -159,10 +165,13 @@ static void log_failure(const struct conn *c, bool was_ready, enum reason why)
 {
     usec_t now = conn_env(c)->now;
     if (was_ready)
-        log_warning(CONN_CTX(c, .reason = reason_name(why)), "connection lost after %.1f s: %s",
-                    (double)(now - c->ready_at) / USEC_PER_SEC, c->last_error);
+        log_warning(CONN_CTX(c, .reason = reason_name(why), .duration = now - c->ready_at,
+                             .message_id = LOG_ID_CONN_LOST),
+                    "connection lost after %.1f s: %s", (double)(now - c->ready_at) / USEC_PER_SEC,
+                    c->last_error);
     else
-        log_warning(CONN_CTX(c, .reason = reason_name(why)),
+        log_warning(CONN_CTX(c, .reason = reason_name(why), .duration = now - c->attempt_at,
+                             .message_id = LOG_ID_ATTEMPT_FAILED),
                     "connection attempt %u failed after %.3f s: %s", c->recovery.attempts + 1,
                     (double)(now - c->attempt_at) / USEC_PER_SEC, c->last_error);
 }
@@ -318,7 +327,8 @@ static void note_recovery(struct conn *c)
     metrics_observe(s->metrics, METRIC_RECOVERY_TIME, 0, outage);
     adapt_on_recovery(&s->adapt, outage);
     s->recovered_at = now;
-    log_notice(CONN_CTX(c), "recovered after %.3f s; the last attempt took %.3f s",
+    log_notice(CONN_CTX(c, .duration = outage, .message_id = LOG_ID_RECOVERED),
+               "recovered after %.3f s; the last attempt took %.3f s",
                (double)outage / USEC_PER_SEC, (double)(now - c->attempt_at) / USEC_PER_SEC);
 }
 
@@ -375,10 +385,18 @@ static void on_down(void *arg, enum reason why, bool fatal, const char *detail)
     conn_fail(c, why, fatal, detail);
 }
 
+static void on_output(void *arg, pid_t pid, struct slice text)
+{
+    struct conn *c = arg;
+    tail_push(&c->pool->server->tail, conn_config(c)->limits.stderr_tail_lines, conn_env(c)->now,
+              pid, text);
+}
+
 static const struct transport_events events = {
     .on_open = on_open,
     .on_message = on_message,
     .on_discarded = on_discarded,
+    .on_output = on_output,
     .on_drain = on_drain,
     .on_down = on_down,
     .on_closed = on_closed,

@@ -1,10 +1,17 @@
 /* What the sources of this room share with nobody else.
  *
- *     conn       one slot: its states, its loss              handshake   initialize and the card
- *     renew      another entry for a server                  mode        drained or not
- *     pool       slots, homes, size and life                 queue       requests: admitted, in
- * line, run recover    the recovery queue, sweep, watchdog, force  monitor     probes, health guard
- * the circuit breaker and what counts         server      pools of one server
+ *     conn       one slot: its states, its loss
+ *     handshake  initialize and the card
+ *     renew      another entry for a server
+ *     mode       drained or not
+ *     pool       slots, homes, size and life
+ *     queue      requests: admitted, in line, run
+ *     recover    the recovery queue, sweep, watchdog, force
+ *     monitor    probes, health
+ *     guard      the circuit breaker and what counts
+ *     failures   failed calls in the log
+ *     tail       the last lines of its processes
+ *     server     pools of one server
  */
 #ifndef UPSTREAM_INTERNAL_H
 #define UPSTREAM_INTERNAL_H
@@ -40,7 +47,8 @@ static inline bool server_opens(const struct server *s)
 }
 
 #define CONN_CTX(c, ...)                                                                           \
-    LOG_CTX(.server = conn_config(c)->name, .slot = (int)(c)->slot, __VA_ARGS__)
+    LOG_CTX(.server = conn_config(c)->name, .slot = (int)(c)->slot, .epoch = (c)->epoch,           \
+            __VA_ARGS__)
 
 /* ---- conn: slots are embedded in the pool's array ---- */
 
@@ -201,6 +209,11 @@ void renew_bequeath(struct conn *c);
 void renew_give_up(struct conn *c);
 /* Closes what is leaving and has nothing to do. */
 void renew_dismiss(struct pool *p);
+
+/* ---- failures ---- */
+
+void failures_init(struct server *s);
+void failures_done(struct server *s);
 
 /* ---- server ---- */
 

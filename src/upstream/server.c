@@ -57,6 +57,8 @@ struct server *server_new(struct env *env, struct config *config, const struct s
     recover_init(s);
     monitor_init(s);
     renew_init(s);
+    failures_init(s);
+    tail_init(&s->tail);
     return s;
 }
 
@@ -87,6 +89,7 @@ void server_stop(struct server *s, bool now, void (*stopped)(void *), void *arg)
     recover_done(s);
     monitor_done(s);
     renew_done(s);
+    failures_done(s);
     s->stopped = stopped;
     s->stopped_arg = arg;
     for (struct pool *p = s->pools; p; p = p->next)
@@ -114,6 +117,8 @@ void server_free(struct server *s)
     recover_done(s);
     monitor_done(s);
     renew_done(s);
+    failures_done(s);
+    tail_done(&s->tail);
     metrics_free(s->metrics);
     card_unref(s->card);
     config_unref(s->config);

@@ -16,6 +16,7 @@
 #include "io/child.h"
 #include "io/spool.h"
 #include "io/stream.h"
+#include "policy/quota.h"
 #include "upstream/splice.h"
 #include "wire/line.h"
 
@@ -30,12 +31,6 @@
 #define SETTLE (20 * USEC_PER_MSEC)
 /* How long the last words on stderr are waited for once the process is gone. */
 #define LAST_WORDS (200 * USEC_PER_MSEC)
-
-/* At most so many log lines a second; the rest is counted and told later. */
-struct log_quota {
-    usec_t window_at;
-    unsigned used, dropped;
-};
 
 struct stdio {
     struct transport base;
@@ -55,8 +50,9 @@ struct stdio {
     enum reason big_fault;
     struct rpc_id_hunt hunt; /* of that line, should it turn out too big */
     uint64_t big_bytes;      /* of that line so far */
-    struct log_quota quota;
-    struct task begin, end; /* open's outcome; the final on_closed */
+    struct quota quota;      /* lines of output in the log */
+    struct timer told;       /* of those that were left out */
+    struct task begin, end;  /* open's outcome; the final on_closed */
     struct timer settle;
     int spawn_error;
     int exit_status;
@@ -68,7 +64,7 @@ static struct stdio *stdio_of(const struct transport *t)
     return container_of((struct transport *)t, struct stdio, base);
 }
 
-#define CTX(t) LOG_CTX(.server = (t)->sc->name, .slot = (int)(t)->slot)
+#define CTX(t, ...) LOG_CTX(.server = (t)->sc->name, .slot = (int)(t)->slot, __VA_ARGS__)
 
 /* ---- ends ---- */
 
@@ -86,6 +82,15 @@ static void go_down(struct stdio *t, enum reason why, bool fatal, const char *de
     t->ev->on_down(t->arg, why, fatal, detail);
 }
 
+/* That so many lines of output are not in the log. */
+static void tell_dropped(const struct stdio *t, unsigned n)
+{
+    if (n)
+        log_warning(CTX(t, .message_id = LOG_ID_OUTPUT_SUPPRESSED),
+                    "%u lines of output were not logged (stderr_lines_per_second %u)", n,
+                    t->sc->limits.stderr_lines_per_second);
+}
+
 static void drop_big_line(struct stdio *t)
 {
     rpc_scan_free(t->scan);
@@ -98,7 +103,9 @@ static void finish(void *arg)
 {
     struct stdio *t = arg;
     env_timer_clear(&t->loop->env, &t->settle);
+    env_timer_clear(&t->loop->env, &t->told);
     env_task_clear(&t->loop->env, &t->begin);
+    tell_dropped(t, t->quota.dropped);
     drop_big_line(t);
     stream_free(t->io);
     stream_free(t->err);
@@ -140,8 +147,12 @@ static void on_settle(void *arg)
 static void on_exit_status(void *arg, int status)
 {
     struct stdio *t = arg;
+    char text[64];
     t->exited = true;
     t->exit_status = status;
+    child_describe_status(status, text, sizeof(text));
+    log_info(CTX(t, .message_id = LOG_ID_CHILD_EXIT), "process %d %s", (int)child_pid(t->child),
+             text);
     if (t->closing) {
         maybe_finish(t);
     } else if (t->eof) {
@@ -154,31 +165,32 @@ static void on_exit_status(void *arg, int status)
 
 /* ---- log lines from the child ---- */
 
-static bool quota_take(struct stdio *t)
+static void on_told(void *arg)
 {
-    usec_t now = t->loop->env.now;
-    unsigned limit = t->sc->limits.stderr_lines_per_second;
-    if (limit == 0)
-        return true;
-    if (now - t->quota.window_at >= USEC_PER_SEC) {
-        if (t->quota.dropped)
-            log_warning(CTX(t), "%u lines of output were not logged (stderr_lines_per_second %u)",
-                        t->quota.dropped, limit);
-        t->quota = (struct log_quota){.window_at = now};
-    }
-    if (t->quota.used >= limit) {
-        t->quota.dropped++;
-        return false;
-    }
-    t->quota.used++;
-    return true;
+    struct stdio *t = arg;
+    tell_dropped(t, quota_settle(&t->quota, t->loop->env.now));
 }
 
-static void log_output(struct stdio *t, const char *what, struct slice line)
+/* A line that is no message. The operator can ask for the latest ones; the log gets them within
+ * its limits, and those of stderr only if it is to have them. */
+static void log_output(struct stdio *t, const char *what, struct slice line, bool wanted)
 {
-    size_t max = t->sc->limits.stderr_line_bytes;
-    if (quota_take(t))
-        log_info(CTX(t), "%s: %.*s", what, (int)(line.n < max ? line.n : max), line.p);
+    size_t max = t->sc->limits.stderr_line_bytes, n = line.n < max ? line.n : max;
+    pid_t pid = child_pid(t->child);
+    t->ev->on_output(t->arg, pid, slice_of(line.p, n));
+    if (!wanted)
+        return;
+    on_told(t);
+    if (quota_take(&t->quota, t->sc->limits.stderr_lines_per_second, t->loop->env.now))
+        log_info(CTX(t, .message_id = LOG_ID_CHILD_OUTPUT), "%s: %.*s", what, (int)n, line.p);
+    else if (!timer_armed(&t->told))
+        env_timer_set(&t->loop->env, &t->told, quota_due_at(&t->quota));
+}
+
+static void log_stderr(struct stdio *t, struct slice line)
+{
+    if (line.n)
+        log_output(t, "stderr", line, t->sc->options.stderr_to == CONFIG_STDERR_LOG);
 }
 
 static void err_on_input(void *arg)
@@ -188,9 +200,8 @@ static void err_on_input(void *arg)
     size_t used;
     while (line_next(&t->err_lines, stream_input(t->err), &used, &piece)) {
         /* The first piece of an overlong line is what the limit lets through. */
-        if ((piece.first || (!piece.oversize && piece.last)) && piece.bytes.n &&
-            t->sc->options.stderr_to == CONFIG_STDERR_LOG)
-            log_output(t, "stderr", piece.bytes);
+        if (piece.first || (!piece.oversize && piece.last))
+            log_stderr(t, piece.bytes);
         stream_consume(t->err, used);
     }
     stream_consume(t->err, used);
@@ -209,9 +220,7 @@ static void err_close(struct stdio *t)
 static void err_on_eof(void *arg)
 {
     struct stdio *t = arg;
-    struct slice rest = stream_input(t->err);
-    if (rest.n && t->sc->options.stderr_to == CONFIG_STDERR_LOG)
-        log_output(t, "stderr", rest);
+    log_stderr(t, stream_input(t->err));
     err_close(t);
 }
 
@@ -273,7 +282,7 @@ static void small_line(struct stdio *t, struct slice line)
         deliver(t, &text, &m);
         return;
     }
-    log_output(t, e == RPC_E_PARSE ? "stdout is not JSON" : "stdout is not JSON-RPC", line);
+    log_output(t, e == RPC_E_PARSE ? "stdout is not JSON" : "stdout is not JSON-RPC", line, true);
     blame(t, line);
 }
 
@@ -283,7 +292,8 @@ static void big_line_begin(struct stdio *t)
     t->big_bytes = 0;
     int e = spool_new(t->config->limits.spool_dir, &t->spool);
     if (e < 0) {
-        log_error(CTX(t), "cannot spool a large message in %s: %s", t->config->limits.spool_dir,
+        log_error(CTX(t, .message_id = LOG_ID_BAD_MESSAGE),
+                  "cannot spool a large message in %s: %s", t->config->limits.spool_dir,
                   strerror(-e));
         t->spool = NULL;
         t->big_fault = REASON_RESPONSE_TOO_LARGE;
@@ -314,7 +324,8 @@ static void big_line_piece(struct stdio *t, struct slice bytes)
         e = spool_append(t->spool, bytes.p, bytes.n);
     }
     if (e < 0) {
-        log_error(CTX(t), "cannot spool a large message: %s", strerror(-e));
+        log_error(CTX(t, .message_id = LOG_ID_BAD_MESSAGE), "cannot spool a large message: %s",
+                  strerror(-e));
         t->big_fault = REASON_RESPONSE_TOO_LARGE;
         drop_big_line(t);
     }
@@ -324,8 +335,9 @@ static void big_line_lost(struct stdio *t, enum reason reason, const char *why)
 {
     char id[256];
     size_t n = rpc_id_hunt_get(&t->hunt, id, sizeof(id));
-    log_warning(CTX(t), "a message of %llu bytes was thrown away: %s",
-                (unsigned long long)t->big_bytes, why);
+    log_warning(CTX(t, .reason = reason_name(reason), .message_id = LOG_ID_BAD_MESSAGE),
+                "a message of %llu bytes was thrown away: %s", (unsigned long long)t->big_bytes,
+                why);
     if (n)
         t->ev->on_discarded(t->arg, slice_of(id, n), reason);
 }
@@ -483,7 +495,8 @@ static int spawn(struct stdio *t)
     t->io = stream_new(t->loop, out, in, &io_opt, &io_ops, t);
     struct stream_options err_opt = {.in_max = t->sc->limits.stderr_line_bytes + 1024};
     t->err = stream_new(t->loop, err, -1, &err_opt, &err_ops, t);
-    log_info(CTX(t), "started %s, pid %d", t->sc->command, (int)child_pid(t->child));
+    log_info(CTX(t, .message_id = LOG_ID_CHILD_STARTED), "started %s, pid %d", t->sc->command,
+             (int)child_pid(t->child));
     return 0;
 }
 
@@ -520,6 +533,7 @@ static struct transport *stdio_open(void *tr_arg, const struct server_config *sc
     line_reader_init(&t->lines, sc->limits.stream_above, sc->limits.max_response_bytes);
     line_reader_init(&t->err_lines, sc->limits.stderr_line_bytes, sc->limits.stderr_line_bytes);
     timer_init(&t->settle, on_settle, t);
+    timer_init(&t->told, on_told, t);
     task_init(&t->begin, begin, t);
     task_init(&t->end, finish, t);
     t->spawn_error = spawn(t);

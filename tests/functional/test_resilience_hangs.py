@@ -50,7 +50,7 @@ class StoppedTest(HangCase):
         self.assertEqual([x["suspect"] for x in s["pools"][0]["slots"]], [True, False])
         # It says that it is alive: the ping is answered, and nothing was lost.
         os.kill(frozen, signal.SIGCONT)
-        self.wait_log("slot=0 heard again")
+        self.wait_log(r"slot=0 epoch=1 heard again")
         s = self.ready(count=2)
         self.assertEqual((s["metrics"]["total_lost"], len(self.pids())), (0, 2))
         self.daemon.wait_received("fake", "notifications/cancelled")
