@@ -106,7 +106,7 @@ class ConnectionsTest(ResilienceCase):
         self.assertEqual((s["calls"]["waiting"], s["pool_status"]["max_size"]), (2, 3))
         self.assertEqual(self.metric("mcpool_pool_slots", state="ready"), 3)
         self.assertEqual(self.metric("mcpool_calls_waiting"), 2)
-        self.assertEqual(len(self.lines(" handshake -> ready ")), 3)
+        self.assertEqual(len(self.wait_lines(" handshake -> ready ", 3)), 3)
         for c, call in zip(clients, calls):
             c.cancel(call)
         self.when("fake", lambda s: s["calls"]["cancelled"] == 5, "end of all calls")
