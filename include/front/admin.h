@@ -9,6 +9,9 @@
  *     POST /maint?server=NAME      the same, but new calls are refused
  *     POST /resume?server=NAME     back to normal
  *     POST /restart?server=NAME    replaces its connections, each when its calls have ended
+ *     GET  /explain?server=NAME    JSON: what is the matter with it, and what happens next
+ *     GET  /logs?server=NAME       JSON: the last lines that its processes wrote for people
+ *     GET  /log-level              JSON; POST /log-level?level=LEVEL changes it
  *     GET  /metrics                OpenMetrics 1.0
  *     GET  /healthz                200 while the process answers
  *     GET  /readyz                 200 once the first attempt of each server has come to an end
@@ -46,6 +49,11 @@ void admin_set_ops(struct admin *a, const struct admin_ops *ops);
 
 /* Whose connections status and metrics count; borrowed until admin_free. */
 void admin_set_front(struct admin *a, const struct front *front);
+
+/* Where it finds what happened. Before the first request; without it there is no history. Borrowed
+ * until admin_free. */
+struct event_ring;
+void admin_set_events(struct admin *a, struct event_ring *events);
 
 /* Has the interface follow another configuration from now on, after proxy_apply. config is ref'ed
  * in place of the old one. */

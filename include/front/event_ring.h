@@ -49,11 +49,11 @@ const struct event *event_ring_after(const struct event_ring *ring, uint64_t seq
 const struct event *event_ring_server_after(const struct event_ring *ring, const char *server,
                                             uint64_t seq);
 
-/* Who wants to hear that there is another event. fn is called from inside the log: it must not log,
- * and must not end this watch or another one; it had better queue a task and read the ring then. */
+/* Who wants to hear of each event when it happens. fn is called from inside the log, when the event
+ * is in the ring already: it must not log, and must not end this watch or another one. */
 struct event_watch {
     LIST_ENTRY(event_watch) link;
-    void (*fn)(void *arg);
+    void (*fn)(void *arg, const struct log_record *r);
     void *arg;
 };
 void event_ring_watch(struct event_ring *ring, struct event_watch *w);

@@ -89,8 +89,9 @@ struct conn {
      * affinity with this serial, or of several (CONN_GHOSTS_OF_MANY). */
     usec_t ghosts_until;
     uint64_t ghosts_of;
-    void *user; /* the proxy's mux of this slot */
-    char last_error[160];
+    void *user;              /* the proxy's mux of this slot */
+    char last_error[160];    /* of the latest failure; "" = none yet */
+    enum reason last_reason; /* of it */
 };
 
 /* Sends one message on a READY (or HANDSHAKE, from inside) connection; returns its mark. */

@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "config/config.h"
 #include "front/admin.h"
+#include "front/event_ring.h"
 #include "front/front.h"
 #include "io/child.h"
 #include "io/inherit.h"
@@ -37,6 +38,7 @@ struct daemon {
     struct notify *notify;
     unsigned stops; /* SIGTERM and SIGINT that have come */
     bool finishing; /* nothing is left but what clients have not read yet */
+    struct event_ring *events;
 };
 
 /* How long answers that were written at the very end may take to reach slow clients. */
@@ -192,6 +194,7 @@ static int run(struct daemon *d)
         r = admin_new(&d->loop, d->proxy, d->config, d->inherited, &d->admin);
     if (r == 0) {
         admin_set_front(d->admin, d->front);
+        admin_set_events(d->admin, d->events);
         d->inherited = inherit_free(d->inherited, forget_inherited, NULL);
         set_signals(d);
         proxy_start(d->proxy);
@@ -227,6 +230,8 @@ static int serve(const char *path, const struct options *o)
         return EXIT_FAILURE;
     }
     log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
+    d.events = event_ring_new(d.config);
+    log_set_listener(event_ring_on_record, d.events);
     log_notice(LOG_CTX(.message_id = LOG_ID_STARTED), "mcpoold %s starts with %s", MCPOOL_VERSION,
                path);
     r = directory_ensure(d.config->runtime_dir);
@@ -235,6 +240,8 @@ static int serve(const char *path, const struct options *o)
     if (r == 0)
         r = run(&d);
     inherit_free(d.inherited, NULL, NULL);
+    log_set_listener(NULL, NULL);
+    event_ring_free(d.events);
     config_unref(d.config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

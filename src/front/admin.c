@@ -62,6 +62,11 @@ void admin_set_front(struct admin *a, const struct front *front)
     a->front = front;
 }
 
+void admin_set_events(struct admin *a, struct event_ring *events)
+{
+    a->events = events;
+}
+
 void admin_free(struct admin *a)
 {
     struct admin_conn *c;

@@ -45,6 +45,9 @@ struct admin_doc *admin_doc_free(struct admin_doc *d);
 void admin_status_server(struct admin_json *j, const struct admin_view *view,
                          const struct server *s);
 
+/* Since when the health of s, which is `now`, is that; a point of the monotonic clock. */
+usec_t admin_health_since(const struct admin_view *view, const struct server *s, enum health now);
+
 /* Member `key`: a point of the monotonic clock as wall clock time, null for 0, which is never. */
 void admin_status_time(struct admin_json *j, const struct admin_view *view, const char *key,
                        usec_t at);

@@ -4,6 +4,7 @@
 
 #include "front/admin.h"
 #include "front/admin_doc.h"
+#include "front/event_ring.h"
 #include "io/listen.h"
 #include "wire/http1.h"
 
@@ -24,6 +25,7 @@ struct admin {
     const struct front *front; /* NULL: none was named */
     struct config *config;     /* one reference */
     struct listener *listener;
+    struct event_ring *events; /* borrowed; NULL: none are kept */
     usec_t started_at;
     TAILQ_HEAD(admin_conns, admin_conn) conns;
     unsigned connections; /* in conns */
@@ -87,6 +89,28 @@ void admin_answer_restart(const struct admin_request *r, struct admin_reply *ret
 
 /* Brings the gauges up to date and appends all metrics as text. */
 void admin_metrics(const struct admin_view *view, enum metrics_format format, struct buf *out);
+
+/* ---- explain (admin_explain.c) ---- */
+
+/* Appends what is the matter with s, what happens next and what happened, as a JSON object. events:
+ * NULL = none. */
+void admin_explain(const struct admin_view *view, const struct server *s,
+                   const struct event_ring *events, struct buf *out);
+void admin_answer_explain(const struct admin_request *r, struct admin_reply *ret);
+
+/* The members of an event: time, level, slot, reason, message. */
+void admin_json_event(struct admin_json *j, const struct event *e);
+
+/* ---- logs (admin_logs.c) ---- */
+
+/* Appends the last lines of the processes of s as a JSON object. */
+void admin_logs(const struct admin_view *view, const struct server *s, struct buf *out);
+void admin_answer_logs(const struct admin_request *r, struct admin_reply *ret);
+
+/* ---- log level (admin_loglevel.c) ---- */
+
+void admin_answer_log_level(const struct admin_request *r, struct admin_reply *ret);
+void admin_answer_set_log_level(const struct admin_request *r, struct admin_reply *ret);
 
 /* ---- connections (admin_conn.c) ---- */
 

@@ -148,6 +148,13 @@ static const struct endpoint endpoints[] = {
     {"/status", "GET, HEAD", false, PARAM_SERVER, answer_status, "all servers, or one, as JSON"},
     {"/recover", "POST", true, PARAM_SERVER, answer_recover,
      "recovers all servers, or one, by force"},
+    {"/explain", "GET, HEAD", false, PARAM_ONE_SERVER, admin_answer_explain,
+     "what is the matter with it, what happens next, what happened"},
+    {"/logs", "GET, HEAD", false, PARAM_ONE_SERVER, admin_answer_logs,
+     "the last lines that its processes wrote"},
+    {"/log-level", "GET, HEAD, POST", false, 0, admin_answer_log_level, "the level of the log"},
+    {"/log-level", "GET, HEAD, POST", true, PARAM_LEVEL, admin_answer_set_log_level,
+     "another level, until the process ends"},
     {"/metrics", "GET, HEAD", false, 0, answer_metrics, "OpenMetrics, or Prometheus text"},
     {"/drain", "POST", true, PARAM_ONE_SERVER, admin_answer_drain,
      "lets a server finish; new calls wait in line"},
@@ -185,12 +192,14 @@ static void answer_index(const struct admin_request *r, struct admin_reply *ret)
 
 /* ---- from the head to the endpoint ---- */
 
-static const struct endpoint *find_endpoint(struct slice path)
+/* That of the method where a path has several, else any of the path. */
+static const struct endpoint *find_endpoint(struct slice path, bool posts)
 {
+    const struct endpoint *found = NULL;
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
-        if (slice_is(path, endpoints[i].path))
-            return &endpoints[i];
-    return NULL;
+        if (slice_is(path, endpoints[i].path) && (!found || endpoints[i].posts == posts))
+            found = &endpoints[i];
+    return found;
 }
 
 static const struct route *find_server(const struct proxy *proxy, struct slice name)
@@ -253,7 +262,7 @@ static bool read_query(const struct endpoint *e, struct slice query, struct admi
 void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,
                    struct admin_reply *ret)
 {
-    const struct endpoint *e = find_endpoint(head->path);
+    const struct endpoint *e = find_endpoint(head->path, head->method == HTTP1_POST);
     struct admin_request r = {
         .admin = a,
         .peer = peer,

@@ -270,7 +270,7 @@ static void write_pools(struct admin_json *j, const struct admin_view *view, con
 
 /* Time alone can change the health; that is noted at the monitor's next tick, and new until then.
  */
-static usec_t health_since(const struct admin_view *view, const struct server *s, enum health now)
+usec_t admin_health_since(const struct admin_view *view, const struct server *s, enum health now)
 {
     if (now != s->health)
         return view->env->now;
@@ -287,7 +287,7 @@ void admin_status_server(struct admin_json *j, const struct admin_view *view,
     admin_json_str(j, "name", s->sc->name);
     admin_json_str(j, "mode", server_mode_name(server_mode(s)));
     admin_json_str(j, "health_status", health_name(health));
-    admin_status_time(j, view, "health_since", health_since(view, s, health));
+    admin_status_time(j, view, "health_since", admin_health_since(view, s, health));
     write_config(j, s->sc);
     admin_json_begin(j, "pool_status", '{');
     admin_json_u64(j, "available", counts.available);

@@ -196,7 +196,7 @@ void event_ring_on_record(void *arg, const struct log_record *r)
         shelve(&s->shelf, k);
     kept_unref(k);
     LIST_FOREACH (w, &ring->watches, link)
-        w->fn(w->arg);
+        w->fn(w->arg, r);
 }
 
 const struct event *event_ring_after(const struct event_ring *ring, uint64_t seq)

@@ -129,8 +129,9 @@ void conn_listen(struct conn *c)
 /* ---- loss -------------------------------------------------------------------------------------
  */
 
-static void note_error(struct conn *c, const char *detail)
+static void note_error(struct conn *c, enum reason why, const char *detail)
 {
+    c->last_reason = why;
     snprintf(c->last_error, sizeof(c->last_error), "%s", detail ? detail : "");
 }
 
@@ -181,7 +182,7 @@ void conn_fail(struct conn *c, enum reason why, bool fatal, const char *detail)
     if (c->state != CONN_CONNECTING && c->state != CONN_HANDSHAKE && c->state != CONN_READY)
         return;
     bool was_ready = c->state == CONN_READY;
-    note_error(c, detail);
+    note_error(c, why, detail);
     log_failure(c, was_ready, why);
     c->failed = true;
     c->fatal = fatal;

@@ -167,8 +167,9 @@ START_TEST(another_configuration)
 }
 END_TEST
 
-static void count(void *arg)
+static void count(void *arg, const struct log_record *r)
 {
+    ck_assert(r->level >= LOG_LEVEL_INFO);
     ++*(unsigned *)arg;
 }
 
