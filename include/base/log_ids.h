@@ -29,6 +29,8 @@
       "A configured server is not served: @SERVER@")                                               \
     X(HEALTH, "32437fcb5aec4f0987dc086aa024632a", "The health of server @SERVER@ has changed")     \
     X(MODE, "d5347163b9c24ab09674c8b157379d9b", "The mode of server @SERVER@ was changed")         \
+    X(RENEWED, "dbe4ebff179648f88879279a5c762b7a",                                                 \
+      "The connections of server @SERVER@ are being renewed, or its settings have changed")        \
     X(BREAKER, "ff624ac8218843a59937c058bef89f6c",                                                 \
       "The circuit breaker of server @SERVER@ has changed its state")                              \
     X(FORCED_RECOVERY, "14d24614d7294df78b30294d82fa941e",                                         \

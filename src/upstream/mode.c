@@ -46,8 +46,9 @@ void server_set_mode(struct server *s, enum server_mode mode)
         return;
     struct server_counts n;
     server_count(s, &n);
-    log_notice(LOG_CTX(.server = s->sc->name), "mode %s -> %s; %u requests run, %u wait",
-               server_mode_name(s->mode), server_mode_name(mode), n.running, n.waiting);
+    log_notice(LOG_CTX(.server = s->sc->name, .message_id = LOG_ID_MODE),
+               "mode %s -> %s; %u requests run, %u wait", server_mode_name(s->mode),
+               server_mode_name(mode), n.running, n.waiting);
     s->mode = mode;
     for (struct pool *p = s->pools; p; p = p->next) {
         if (p->stopping)

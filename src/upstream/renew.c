@@ -196,7 +196,8 @@ static usec_t dismiss_overdue(struct pool *p)
         if (c->state != CONN_READY || !c->outdated)
             continue;
         if (c->leave_by <= now) {
-            log_warning(CONN_CTX(c, .reason = reason_name(REASON_UPSTREAM_LOST)),
+            log_warning(CONN_CTX(c, .reason = reason_name(REASON_UPSTREAM_LOST),
+                                 .message_id = LOG_ID_CONN_LOST),
                         "replaced: %u requests were still running after drain_timeout", c->running);
             conn_let_go(c, true, "drain_timeout is over");
         } else if (c->leave_by < next) {
@@ -255,7 +256,7 @@ void server_renew(struct server *s, struct config *config, const struct server_c
     adopt(s, old_sc);
     config_unref(old);
     server_count(s, &n);
-    log_notice(LOG_CTX(.server = sc->name),
+    log_notice(LOG_CTX(.server = sc->name, .message_id = LOG_ID_RENEWED),
                renew_connections ? "renewed: %u connections are replaced, %u requests run on them"
                                  : "new settings: %u connections stay, %u requests run on them",
                n.slots[CONN_READY], n.running);
