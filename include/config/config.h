@@ -350,8 +350,12 @@ struct config *config_ref(struct config *c);
 /* Drops one reference. Accepts NULL. Returns NULL. */
 struct config *config_unref(struct config *c);
 
+/* Whose secret has this SHA-256; NULL: nobody's. Takes as long whichever it is. */
+const struct config_token *config_find_token(const struct config *c,
+                                             const unsigned char digest[CONFIG_SECRET_DIGEST]);
+
 /* Whether the token opens the server of that name. */
-bool config_token_opens(const struct config_token *t, const char *server);
+bool config_token_opens(const struct config_token *t, struct slice server);
 
 /* The entry of that exact name, disabled ones included; NULL when there is none. */
 const struct server_config *config_find_server(const struct config *c, struct slice name);

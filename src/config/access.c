@@ -284,11 +284,22 @@ void access_read_tokens(struct config_reader *r, const struct jsonc_member *m)
     r->cfg->secrets_n = t.secrets_n;
 }
 
-bool config_token_opens(const struct config_token *t, const char *server)
+const struct config_token *config_find_token(const struct config *c,
+                                             const unsigned char digest[CONFIG_SECRET_DIGEST])
+{
+    size_t found = 0; /* 1 + index of the secret */
+    for (size_t i = 0; i < c->secrets_n; i++) {
+        size_t equal = digest_eq(c->secrets[i].digest, digest, CONFIG_SECRET_DIGEST);
+        found |= (0 - equal) & (i + 1);
+    }
+    return found ? &c->tokens[c->secrets[found - 1].token] : NULL;
+}
+
+bool config_token_opens(const struct config_token *t, struct slice server)
 {
     bool listed = t->all_servers;
     for (size_t i = 0; i < t->servers.n && !listed; i++)
-        listed = strcmp(t->servers.v[i], server) == 0;
+        listed = slice_is(server, t->servers.v[i]);
     return listed;
 }
 

@@ -138,9 +138,9 @@ static void check_tokens(const struct config *c)
                 "a principal of another name");
         for (size_t s = 0; s < t->servers.n; s++)
             require(config_find_server(c, slice_str(t->servers.v[s])) != NULL &&
-                        config_token_opens(t, t->servers.v[s]),
+                        config_token_opens(t, slice_str(t->servers.v[s])),
                     "a token for a server that is not there");
-        require(t->all_servers || !config_token_opens(t, "no such server"),
+        require(t->all_servers || !config_token_opens(t, SLICE("no such server")),
                 "a token opens too much");
     }
     bool open = c->tokens_n != 0 || c->allow_unauthenticated;

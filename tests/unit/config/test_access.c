@@ -78,6 +78,9 @@ static void check_digest(const struct config *c, size_t i, const char *secret, c
     ck_assert_uint_lt(i, c->secrets_n);
     ck_assert_mem_eq(c->secrets[i].digest, digest, DIGEST_SIZE);
     ck_assert_str_eq(c->tokens[c->secrets[i].token].name, name);
+    ck_assert_ptr_eq(config_find_token(c, digest), &c->tokens[c->secrets[i].token]);
+    digest[DIGEST_SIZE - 1] ^= 1;
+    ck_assert_ptr_null(config_find_token(c, digest));
 }
 
 START_TEST(test_tokens_default_is_none)
@@ -331,9 +334,9 @@ START_TEST(tokens_open_what_they_name)
     ck_assert_uint_eq(r.errs.n, 1);
     ck_assert_ptr_nonnull(strstr(r.errs.v[0].text, "opens nothing"));
     const struct config_token *t = r.config->tokens;
-    ck_assert(!config_token_opens(&t[0], "a") && config_token_opens(&t[0], "b"));
-    ck_assert(config_token_opens(&t[1], "a") && config_token_opens(&t[1], "b"));
-    ck_assert(!config_token_opens(&t[2], "a") && !config_token_opens(&t[2], "b"));
+    ck_assert(!config_token_opens(&t[0], SLICE("a")) && config_token_opens(&t[0], SLICE("b")));
+    ck_assert(config_token_opens(&t[1], SLICE("a")) && config_token_opens(&t[1], SLICE("b")));
+    ck_assert(!config_token_opens(&t[2], SLICE("a")) && !config_token_opens(&t[2], SLICE("b")));
     reading_done(&r);
 }
 END_TEST
