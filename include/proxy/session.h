@@ -98,6 +98,7 @@ const char *session_handle(const struct session *s);
 /* Revision negotiated with the client; MCP_VERSION_NONE before initialize was answered. */
 enum mcp_version session_version(const struct session *s);
 bool session_is_initialized(const struct session *s); /* initialize was answered */
+const char *session_principal(const struct session *s);
 const struct route *session_route(const struct session *s);
 void *session_front_data(const struct session *s);
 

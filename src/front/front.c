@@ -3,6 +3,7 @@
  * Every listener reaches either all routes (TCP, and unix sockets that the configuration names) or
  * exactly one: the socket of a server in the runtime directory, where file permissions are the
  * access control, must not lead to any other server. */
+#include "front/access.h"
 #include "front/front_priv.h"
 #include "front/http_session.h"
 #include "front/origin.h"
@@ -120,6 +121,17 @@ static int open_listener(struct front *f, const struct door *d)
             close(d->inherited);
         free(l);
         return r;
+    }
+    /* What the configuration took for a loopback address when it was checked may be another now. */
+    if (!listener_is_local(l->listener) && !f->config->tokens_n &&
+        !f->config->allow_unauthenticated) {
+        log_error(NULL,
+                  "%s leads to %s, which other machines can reach, and there are no \"tokens\": "
+                  "add some, or say \"allow_unauthenticated\": true",
+                  where, listener_address(l->listener));
+        listener_free(l->listener);
+        free(l);
+        return -EPERM;
     }
     l->check_host = must_check_host(f, l);
     if (!is_unix && !f->http_url[0])
@@ -275,6 +287,7 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
     timer_init(&f->events_timer, expire_events, f);
     timer_init(&f->finish_timer, check_finished, f);
     event_budget_init(&f->events, &f->config->limits);
+    access_tally_init(f);
     int r = open_all(f, inherited);
     if (r < 0) {
         front_free(f);
@@ -351,6 +364,7 @@ void front_free(struct front *f)
     client_reap(f);
     env_task_clear(f->env, &f->reap);
     env_timer_clear(f->env, &f->events_timer);
+    env_timer_clear(f->env, &f->access.timer);
     env_timer_clear(f->env, &f->finish_timer);
     buf_done(&f->head);
     buf_done(&f->event);

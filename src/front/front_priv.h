@@ -32,6 +32,14 @@ struct front_listener {
     unsigned refs;   /* one of the front, one of each connection */
 };
 
+/* Requests over TCP without a valid token, for the log (access.c). */
+struct access_tally {
+    struct timer timer; /* armed: the next line is not due yet */
+    uint64_t refused;   /* since start */
+    uint64_t untold;    /* since the latest line */
+    char latest[64];    /* where the latest came from */
+};
+
 struct front {
     struct loop *loop;
     struct env *env;
@@ -49,6 +57,7 @@ struct front {
     struct front_counts counts;
     size_t connections;
     usec_t refusal_logged_at; /* 0: never */
+    struct access_tally access;
     bool draining;
     char http_url[80]; /* of the first TCP listener; "" without one */
     struct timer finish_timer;
@@ -69,6 +78,9 @@ void front_events_kept(struct front *f);
 /* The route that a name leads to on this listener; NULL when there is none or it is not reachable
  * here. */
 const struct route *front_route(const struct front_listener *l, struct slice name);
+
+/* After f->config has changed: closes what its owner may not use any more (access.c). */
+void front_access_changed(struct front *f);
 
 /* ---- connections ---- */
 

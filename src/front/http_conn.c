@@ -7,7 +7,8 @@
  *
  * One timer per connection, judged by state when it fires (on_timer): a head must be complete
  * header_timeout after its first byte; a body must keep body_min_rate over each body_rate_window;
- * an idle connection goes after idle_connection_timeout. The timer is left armed across requests
+ * an idle connection goes after idle_connection_timeout; the refusal of a wrong token is held back
+ * for auth_failure_delay. The timer is left armed across requests
  * and found to be early, which costs less than moving it twice for each.
  *
  * An idle connection owns this struct and nothing else: the request, the body and the buffers are
@@ -125,11 +126,18 @@ static void reply_refusal(struct http_conn *h)
 {
     const struct http_req *req = h->req;
     h->state = HTTP_REPLY;
+    if (req->refuse_delay && !h->refuse_at) {
+        h->refuse_at = now_of(h) + req->refuse_delay;
+        set_timer(h, h->refuse_at);
+        return;
+    }
+    h->refuse_at = 0;
     if (req->refuse_code) {
         http_reply_error(h, &(struct http_error){.status = req->refuse_status,
                                                  .code = req->refuse_code,
                                                  .reason = req->refuse_reason,
-                                                 .message = req->refuse_text});
+                                                 .message = req->refuse_text,
+                                                 .challenge = req->refuse_challenge});
         return;
     }
     struct http1_header allow = {SLICE("Allow"), slice_str(path_allow(req->path))};
@@ -487,7 +495,12 @@ static void on_timer(void *impl)
             body_window_over(h);
         break;
     case HTTP_REPLY:
-        break; /* the responder has its own; armed again when the response is complete */
+        /* A responder has its own; this one is armed again when the response is complete. */
+        if (h->refuse_at && now_of(h) < h->refuse_at)
+            set_timer(h, h->refuse_at);
+        else if (h->refuse_at)
+            reply_refusal(h);
+        break;
     case HTTP_LINGER:
         sent = stream_sent_total(h->conn->stream);
         if (stream_pending(h->conn->stream) && sent != h->sent_mark) {
@@ -536,6 +549,11 @@ static const struct client_ops http_conn_ops = {
     .on_close = on_close,
     .free = http_conn_free,
 };
+
+const struct http_req *http_conn_request(const struct client *c)
+{
+    return c->ops == &http_conn_ops ? ((const struct http_conn *)c->impl)->req : NULL;
+}
 
 void http_conn_start(struct client *c)
 {

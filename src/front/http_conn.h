@@ -36,6 +36,9 @@ struct http_req {
     enum http1_method method;
     enum path_kind path;
     const struct route *route;
+    const char *principal; /* who asks: the connection's, or its token's in text */
+    bool by_token;
+    unsigned char secret[CONFIG_SECRET_DIGEST]; /* by_token: the digest of what was presented */
     struct accept accept;
     enum header_version header_version;
     enum mcp_version
@@ -49,7 +52,9 @@ struct http_req {
     unsigned refuse_status;
     int refuse_code; /* JSON-RPC code of the body; 0: refuse_text as plain text */
     enum reason refuse_reason;
-    const char *refuse_text; /* static */
+    const char *refuse_text;      /* static */
+    const char *refuse_challenge; /* WWW-Authenticate of a 401 */
+    usec_t refuse_delay;          /* how long to wait with the answer */
     char text[];
 };
 
@@ -67,6 +72,10 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
 /* The request is complete. It must be answered by one of the functions below, now or, with a
  * responder, later. */
 void http_front_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in);
+
+/* The request under way on this connection; NULL when there is none, or something else is spoken.
+ */
+const struct http_req *http_conn_request(const struct client *c);
 
 struct client *http_conn_client(const struct http_conn *h);
 
@@ -94,6 +103,7 @@ struct http_error {
     const char *server;
     const char *delivered;
     const char *message;
+    const char *challenge; /* WWW-Authenticate; NULL = none */
     usec_t retry_after;
 };
 void http_reply_error(struct http_conn *h, const struct http_error *e);

@@ -41,6 +41,7 @@ struct http_conn {
     usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
     uint64_t window_bytes; /* BODY: body bytes when this window began */
     uint64_t sent_mark;    /* bytes sent when a timer last looked: tells progress from a stall */
+    usec_t refuse_at;      /* REPLY: when the refusal goes out; 0 = none waits */
     struct http_req *req;
     struct body_in *in;
     struct responder *responder;

@@ -1,8 +1,11 @@
 /* HTTP requests: the pipeline of checks of protocol.md 2.1 in its order (the first that fails
  * answers), then the method. Bodies of POST are http_post.c's. */
 #include "base/util.h"
+#include "front/access.h"
 #include "front/http_session.h"
 #include "front/origin.h"
+#include "upstream/server.h"
+#include "wire/auth.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,15 +36,69 @@ static void check_names(struct http_conn *h, struct http_req *req, const struct 
     }
 }
 
-/* Steps 4 and 7. */
+static void refuse_token(struct http_req *req, const char *challenge, usec_t delay,
+                         const char *text)
+{
+    if (req->refuse_status)
+        return;
+    refuse(req, 401, MCP_E_INVALID_REQUEST, REASON_UNAUTHORIZED, text);
+    req->refuse_challenge = challenge;
+    req->refuse_delay = delay;
+}
+
+/* Who asks. On a unix socket the kernel has told; over TCP a token does, when there are any: then
+ * *ret_token is it. Nothing that depends on the configuration is answered before it. */
+static void check_token(struct http_conn *h, struct http_req *req, const struct http1_request *head,
+                        char *principal, const struct config_token **ret_token)
+{
+    const struct client *c = http_conn_client(h);
+    struct slice secret;
+    req->principal = c->peer->principal;
+    if (!access_needs_token(c))
+        return;
+    if (http1_header_count(&head->headers, "authorization") > 1) {
+        refuse(req, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
+               "Bad Request: two Authorization fields");
+        return;
+    }
+    enum auth_kind kind = auth_parse(http1_header(&head->headers, "authorization"), &secret);
+    if (kind == AUTH_BEARER)
+        *ret_token = access_identify(c, req, secret, principal);
+    if (*ret_token)
+        return;
+    access_refused(c->front, c->peer->key);
+    if (kind == AUTH_NONE)
+        refuse_token(req, "Bearer realm=\"mcpool\"", 0, "Unauthorized: a bearer token is required");
+    else
+        refuse_token(req, "Bearer realm=\"mcpool\", error=\"invalid_token\"",
+                     front_limits(c->front)->auth_failure_delay,
+                     "Unauthorized: the bearer token is not valid");
+}
+
+/* Whether the token opens that server; whether there is one plays no part, so that nobody can find
+ * out which there are beside his own. */
+static void check_server(struct http_req *req, const struct config_token *token,
+                         struct slice server)
+{
+    if (server.n == 0 && req->route)
+        server = slice_str(req->route->server->sc->name);
+    if (token && !config_token_opens(token, server))
+        refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_FORBIDDEN,
+               "Forbidden: the token does not open this server");
+}
+
+/* Steps 4 and 7. principal: where the name of a token's owner can be kept. */
 static void check_endpoint(struct http_conn *h, struct http_req *req,
-                           const struct http1_request *head)
+                           const struct http1_request *head, char *principal)
 {
     struct slice server;
     bool ok = false;
     req->path = path_parse(head->path, &server);
     if (req->path != PATH_UNKNOWN && req->path != PATH_HEALTHZ) {
+        const struct config_token *token = NULL;
+        check_token(h, req, head, principal, &token);
         req->route = front_route(http_conn_client(h)->listener, server);
+        check_server(req, token, server);
         if (!req->route)
             req->path = PATH_UNKNOWN;
     }
@@ -126,9 +183,9 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     struct slice session_id = http1_header(headers, "mcp-session-id");
     struct slice last_event_id = http1_header(headers, "last-event-id");
     struct slice query_session = http1_query_get(head->query, "sessionId");
-    size_t text = session_id.n + last_event_id.n + query_session.n;
+    size_t text = session_id.n + last_event_id.n + query_session.n + ACCESS_PRINCIPAL_MAX;
     struct http_req *req = xcalloc(1, sizeof(*req) + text + 1);
-    char *at = req->text;
+    char *at = req->text + ACCESS_PRINCIPAL_MAX;
 
     req->method = head->method;
     req->bad_session_id = session_id.p && !is_visible(session_id, HTTP_SESSION_ID_MAX);
@@ -140,7 +197,7 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     req->version =
         req->header_version == HEADER_VERSION_LEGACY ? mcp_version_parse(version) : MCP_2025_03_26;
     check_names(h, req, head);
-    check_endpoint(h, req, head);
+    check_endpoint(h, req, head, req->text);
     if (!req->refuse_status) {
         check_single(req, headers);
         check_content(h, req, headers);
@@ -174,7 +231,7 @@ static struct http_session *require_session(struct http_conn *h, const struct ht
         return NULL;
     }
     struct http_session *hs = NULL;
-    int r = http_session_find(c->front, req->route, c->peer->principal, req->session_id, &hs);
+    int r = http_session_find(c->front, req->route, req->principal, req->session_id, &hs);
     if (r == 0)
         return hs;
     struct http_error e = {.status = 404,

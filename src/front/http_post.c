@@ -40,9 +40,8 @@ static void reply_accepted(const struct post *p)
  * a new one, and one of an earlier process would be revived for nothing. */
 static void find_session(struct post *p)
 {
-    const struct client *c = http_conn_client(p->h);
     if (p->req->session_id.p && !p->req->bad_session_id)
-        p->find_error = http_session_find(p->front, p->req->route, c->peer->principal,
+        p->find_error = http_session_find(p->front, p->req->route, p->req->principal,
                                           p->req->session_id, &p->hs);
 }
 
@@ -129,10 +128,9 @@ static void refuse_encoding(struct post *p)
 
 static void initialize(struct post *p)
 {
-    const struct client *c = http_conn_client(p->h);
     const struct route *route = p->req->route;
     struct http_session *hs;
-    int r = http_session_new(p->front, route, c->peer->principal, &hs);
+    int r = http_session_new(p->front, route, p->req->principal, &hs);
     if (r < 0) {
         struct http_error e = http_session_refusal(r, route, id_of(p));
         http_reply_error(p->h, &e);

@@ -89,15 +89,19 @@ void http_reply_error(struct http_conn *h, const struct http_error *e)
 {
     struct buf body = BUF_INIT;
     char seconds[24];
-    struct http1_header retry = {SLICE("Retry-After"), {seconds, 0}};
+    struct http1_header extra[2];
+    size_t extra_n = 0;
     if (e->retry_after) {
         usec_t s = (e->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC;
-        int n = snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)s);
-        retry.value.n = (size_t)n;
+        snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)s);
+        extra[extra_n++] = (struct http1_header){SLICE("Retry-After"), slice_str(seconds)};
     }
+    if (e->challenge)
+        extra[extra_n++] =
+            (struct http1_header){SLICE("WWW-Authenticate"), slice_str(e->challenge)};
     proxy_write_error(&body, e->id, e->code, e->reason, e->server, e->delivered, e->retry_after,
                       e->message);
-    http_reply(h, e->status, "application/json", buf_peek(&body), &retry, e->retry_after != 0);
+    http_reply(h, e->status, "application/json", buf_peek(&body), extra, extra_n);
     buf_done(&body);
 }
 

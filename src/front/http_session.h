@@ -132,6 +132,9 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
 void sse_front_on_get(struct http_conn *h, const struct http_req *req);
 void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct http_in *in);
 
+/* Ends the sessions whose owner may not use their server any more (access.h). */
+void sse_front_recheck(struct front *f);
+
 /* Ends every session of this transport. */
 void sse_front_close_all(struct front *f);
 

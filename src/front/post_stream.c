@@ -180,6 +180,8 @@ static unsigned status_of_failure(enum reason why)
     case REASON_BATCH:
     case REASON_TOO_LARGE:
     case REASON_ORIGIN:
+    case REASON_UNAUTHORIZED:
+    case REASON_FORBIDDEN:
     case REASON_SESSION_REQUIRED:
     case REASON_SESSION_NOT_FOUND:
     case REASON_VERSION:

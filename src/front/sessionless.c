@@ -103,7 +103,7 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
                    0); /* there is nothing it could refer to */
         return;
     }
-    int r = http_session_new(c->front, req->route, c->peer->principal, &hs);
+    int r = http_session_new(c->front, req->route, req->principal, &hs);
     if (r < 0) {
         http_reply_error(
             h, &(struct http_error){

@@ -7,6 +7,7 @@
  * <session>.<seq>. The session's id is made here: the core hears of a client only when it
  * initialises. */
 #include "base/util.h"
+#include "front/access.h"
 #include "front/duplex.h"
 #include "wire/sse.h"
 
@@ -24,7 +25,7 @@ struct sse_session {
         ch; /* one reference of front->sse_by_id, one of each call and of the core's session */
     struct responder responder;
     struct duplex duplex;
-    struct peer_group *peer; /* one reference: who it belongs to */
+    char *principal; /* who it belongs to */
     struct front *front;
     struct http_conn *h; /* NULL: the stream is broken, grace runs; or closed */
     bool closed;         /* no longer in front->sse_by_id */
@@ -77,7 +78,7 @@ static bool sse_can_ask(const struct channel *ch)
 static void sse_free(struct channel *ch)
 {
     struct sse_session *ss = container_of(ch, struct sse_session, ch);
-    peers_put(&ss->front->peers, ss->peer);
+    free(ss->principal);
     free(ss);
 }
 
@@ -172,19 +173,19 @@ static void mint_id(struct env *env, char out[SSE_ID_CHARS + 1])
 }
 
 static struct sse_session *sse_session_new(struct front *f, const struct route *route,
-                                           struct peer_group *peer)
+                                           const char *principal)
 {
     struct sse_session *ss = xcalloc(1, sizeof(*ss));
     mint_id(f->env, ss->id);
     ss->ch = (struct channel){.ops = &channel_ops, .refs = 1};
     ss->responder.ops = &responder_ops;
     ss->front = f;
-    ss->peer = peer_group_ref(peer);
+    ss->principal = xstrdup(principal);
     event_owner_init(&ss->events, &f->events);
     ss->log = event_log_new(&ss->events, 1, ss->id, f->env->now);
     timer_init(&ss->pulse.timer, on_pulse, ss);
     timer_init(&ss->grace, grace_over, ss);
-    duplex_init(&ss->duplex, f, SESSION_SSE, route, ss->peer->principal, &ss->ch);
+    duplex_init(&ss->duplex, f, SESSION_SSE, route, ss->principal, &ss->ch);
     ss->duplex.on_session_end = on_session_end;
     HASH_ADD_STR(f->sse_by_id, id, ss);
     return ss;
@@ -198,7 +199,7 @@ static struct sse_session *find(struct http_conn *h, const struct http_req *req,
     if (id.n == SSE_ID_CHARS)
         HASH_FIND(hh, c->front->sse_by_id, id.p, id.n, ss);
     if (!ss || ss->duplex.route->server != req->route->server ||
-        strcmp(ss->peer->principal, c->peer->principal) != 0)
+        strcmp(ss->principal, req->principal) != 0)
         return NULL;
     return ss;
 }
@@ -266,7 +267,7 @@ void sse_front_on_get(struct http_conn *h, const struct http_req *req)
     if (ss && ss->h)
         http_stream_end(detach(ss)); /* the client has left that one behind */
     if (!ss)
-        ss = sse_session_new(c->front, req->route, c->peer);
+        ss = sse_session_new(c->front, req->route, req->principal);
     attach(ss, h, seq);
 }
 
@@ -305,6 +306,15 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
         http_reply(h, 202, "text/plain", SLICE("Accepted"), NULL, 0);
     }
     buf_done(&error);
+}
+
+void sse_front_recheck(struct front *f)
+{
+    struct sse_session *ss, *following;
+    HASH_ITER (hh, f->sse_by_id, ss, following) {
+        if (!access_may_go_on(f, ss->principal, ss->duplex.route))
+            close_session(ss);
+    }
 }
 
 void sse_front_close_all(struct front *f)

@@ -368,6 +368,11 @@ const struct route *session_route(const struct session *s)
     return s->route;
 }
 
+const char *session_principal(const struct session *s)
+{
+    return s->principal->name;
+}
+
 void *session_front_data(const struct session *s)
 {
     return s->front_data;

@@ -160,6 +160,8 @@ static const struct {
     [REASON_BATCH] = {"batch", "Batches are not allowed here"},
     [REASON_TOO_LARGE] = {"too_large", "Message too large"},
     [REASON_ORIGIN] = {"origin", "Forbidden"},
+    [REASON_UNAUTHORIZED] = {"unauthorized", "A valid bearer token is required"},
+    [REASON_FORBIDDEN] = {"forbidden", "The token does not open this server"},
     [REASON_SESSION_REQUIRED] = {"session_required", "Mcp-Session-Id header is required"},
     [REASON_SESSION_NOT_FOUND] = {"session_not_found", "Session not found"},
     [REASON_UPSTREAM_UNAVAILABLE] = {"upstream_unavailable", "The server is not available"},

@@ -499,8 +499,9 @@ class HttpClient(Client):
 class SseClient(Client):
     """HTTP+SSE of 2024-11-05: one event stream for all answers, POSTs that are only acknowledged."""
 
-    def __init__(self, daemon, server="demo", last_event_id=None, **more):
+    def __init__(self, daemon, server="demo", last_event_id=None, headers=(), **more):
         super().__init__(**more)
+        self.headers = list(headers)
         self.address = (daemon.host, daemon.port)
         self.host = "%s:%d" % self.address
         self.path = "/sse/" + server
@@ -516,6 +517,7 @@ class SseClient(Client):
         head = ["GET %s HTTP/1.1" % self.path, "Host: " + self.host, "Accept: text/event-stream"]
         if self.last_event_id is not None:
             head.append("Last-Event-ID: " + self.last_event_id)
+        head += ["%s: %s" % h for h in self.headers]
         self.conn.send("\r\n".join(head).encode() + b"\r\n\r\n")
         self.r = Response("GET")
         self.endpoint = None
@@ -553,9 +555,10 @@ class SseClient(Client):
     def post(self, body):
         if self.posts is None or self.posts.closed_by_peer:
             self.posts = HttpConn(self.address)
-        head = "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (
+        head = "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % (
             self.endpoint, self.host, len(body))
-        return self.posts.exchange(head.encode() + body).status
+        head += "".join("%s: %s\r\n" % h for h in self.headers)
+        return self.posts.exchange(head.encode() + b"\r\n" + body).status
 
     def cut_off(self):
         self.conn.reset()

@@ -1,0 +1,126 @@
+/* Tokens. A request is judged by the configuration of its moment, so a reload needs nothing for
+ * those that come later. What is under way is looked at once, in front_access_changed: a connection
+ * in the middle of a request whose token is not valid any more is closed, and a session whose owner
+ * may not use its server any more ends, as if its client had ended it; its calls are cancelled at
+ * the server. A secret that was exchanged for another one of the same client ends only connections,
+ * and its sessions go on with the new one.
+ *
+ * Clients on unix sockets are none of this: the kernel says who they are. */
+#include "front/access.h"
+
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "front/http_session.h"
+#include "upstream/server.h"
+
+#include <stdio.h>
+
+/* Refused requests are logged at most this often. */
+#define LOG_SPAN (10 * USEC_PER_SEC)
+
+/* ---- the log ---- */
+
+static void tell_the_rest(void *arg)
+{
+    struct front *f = arg;
+    struct access_tally *t = &f->access;
+    if (t->untold == 0)
+        return;
+    log_warning(NULL,
+                "%llu more requests without a valid token were refused in %llu s, the latest from "
+                "%s (%llu since start)",
+                (unsigned long long)t->untold, (unsigned long long)(LOG_SPAN / USEC_PER_SEC),
+                t->latest, (unsigned long long)t->refused);
+    t->untold = 0;
+    env_timer_set(f->env, &t->timer, f->env->now + LOG_SPAN);
+}
+
+void access_tally_init(struct front *f)
+{
+    timer_init(&f->access.timer, tell_the_rest, f);
+}
+
+void access_refused(struct front *f, const char *from)
+{
+    struct access_tally *t = &f->access;
+    t->refused++;
+    if (timer_armed(&t->timer)) {
+        t->untold++;
+        snprintf(t->latest, sizeof(t->latest), "%s", from);
+        return;
+    }
+    log_warning(NULL, "a request from %s was refused: it has no valid token", from);
+    env_timer_set(f->env, &t->timer, f->env->now + LOG_SPAN);
+}
+
+/* ---- requests ---- */
+
+bool access_needs_token(const struct client *c)
+{
+    return !c->listener->is_unix && c->front->config->tokens_n != 0;
+}
+
+const struct config_token *access_identify(const struct client *c, struct http_req *req,
+                                           struct slice secret, char *principal)
+{
+    digest_sha256(secret, req->secret);
+    const struct config_token *token = config_find_token(c->front->config, req->secret);
+    if (token) {
+        snprintf(principal, ACCESS_PRINCIPAL_MAX, "%s", token->principal);
+        req->principal = principal;
+        req->by_token = true;
+    }
+    return token;
+}
+
+/* ---- another configuration ---- */
+
+static const struct config_token *find_principal(const struct config *c, const char *principal)
+{
+    for (size_t i = 0; i < c->tokens_n; i++)
+        if (strcmp(c->tokens[i].principal, principal) == 0)
+            return &c->tokens[i];
+    return NULL;
+}
+
+bool access_may_go_on(const struct front *f, const char *principal, const struct route *route)
+{
+    if (strncmp(principal, "uid:", 4) == 0)
+        return true;
+    if (f->config->tokens_n == 0)
+        return strncmp(principal, "token:", 6) != 0;
+    const struct config_token *t = find_principal(f->config, principal);
+    return t && config_token_opens(t, slice_str(route->server->sc->name));
+}
+
+/* Whether the request under way on this connection would be let in now. */
+static bool is_still_valid(const struct client *c, const struct http_req *req)
+{
+    if (c->listener->is_unix || !req->route || req->refuse_status)
+        return true;
+    if (!access_needs_token(c))
+        return !req->by_token;
+    const struct config_token *t =
+        req->by_token ? config_find_token(c->front->config, req->secret) : NULL;
+    return t && strcmp(t->principal, req->principal) == 0 &&
+           config_token_opens(t, slice_str(req->route->server->sc->name));
+}
+
+void front_access_changed(struct front *f)
+{
+    struct client *c, *following_client;
+    struct http_session *hs, *following;
+    for (c = LIST_FIRST(&f->clients); c; c = following_client) {
+        const struct http_req *req = http_conn_request(c);
+        following_client = LIST_NEXT(c, link);
+        if (req && !is_still_valid(c, req))
+            client_close(c);
+    }
+    for (hs = LIST_FIRST(&f->http_sessions); hs; hs = following) {
+        following = LIST_NEXT(hs, link);
+        if (!access_may_go_on(f, session_principal(hs->session), session_route(hs->session)))
+            session_end(hs->session);
+    }
+    sse_front_recheck(f);
+}

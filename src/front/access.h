@@ -1,0 +1,28 @@
+/* Who may use what over TCP: tokens at the moment of a request, and what becomes of streams and
+ * sessions when the configuration takes a token away. */
+#ifndef FRONT_ACCESS_H
+#define FRONT_ACCESS_H
+
+#include "front/http_conn.h"
+
+/* Room for the principal of a token, with its NUL. */
+#define ACCESS_PRINCIPAL_MAX (sizeof("token:") + CONFIG_NAME_MAX)
+
+void access_tally_init(struct front *f);
+
+/* Whether requests on this connection must carry a token. */
+bool access_needs_token(const struct client *c);
+
+/* The token that has this secret, NULL when none has. Notes in req who that is; principal: room for
+ * ACCESS_PRINCIPAL_MAX bytes that live as long as req. */
+const struct config_token *access_identify(const struct client *c, struct http_req *req,
+                                           struct slice secret, char *principal);
+
+/* Counts a request without a valid token that came from there, and logs it: the first one at once,
+ * further ones summed up. */
+void access_refused(struct front *f, const char *from);
+
+/* Whether what this principal began at that route may go on with the present configuration. */
+bool access_may_go_on(const struct front *f, const char *principal, const struct route *route);
+
+#endif
