@@ -13,6 +13,7 @@
 #include "io/inherit.h"
 #include "io/journal.h"
 #include "io/keyfile.h"
+#include "io/listen.h"
 #include "io/loop.h"
 #include "io/supervisor.h"
 #include "proxy/proxy.h"
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 struct daemon {
@@ -214,15 +216,30 @@ static int run(struct daemon *d)
     return r;
 }
 
+/* Servers are programs of others that run as the same user: they may not read the memory or the
+ * environment of this process, where the secrets of all servers are, and a core would hold them,
+ * too (security.md C08). What is started from here is as open as any process again once it is
+ * executed.
+ */
+static void close_to_others(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        log_warning(NULL, "other processes of this user can look into mcpoold: %s",
+                    strerror(errno));
+}
+
 /* The daemon's life with that configuration; its exit status. */
 static int serve(const char *path, const struct options *o)
 {
+    const struct config_params params = {.uid = geteuid(),
+                                         .is_loopback_name = listener_is_loopback_name};
     struct daemon d = {.inherited = inherit_take()};
     hold_hangup(true);
     log_open();
+    close_to_others();
     struct config_errors errs;
     config_errors_init(&errs);
-    int r = config_load(path, NULL, &d.config, &errs);
+    int r = config_load(path, &params, &d.config, &errs);
     config_errors_write(&errs, stderr);
     config_errors_done(&errs);
     if (r < 0) {
@@ -262,7 +279,9 @@ int main(int argc, char **argv)
         fputs("mcpoold: no configuration file; name one with --config\n", stderr);
         return 2;
     }
-    int status = o.check ? (config_check(path, NULL, stdout) ? EXIT_SUCCESS : EXIT_FAILURE)
+    const struct config_params params = {.uid = geteuid(),
+                                         .is_loopback_name = listener_is_loopback_name};
+    int status = o.check ? (config_check(path, &params, stdout) ? EXIT_SUCCESS : EXIT_FAILURE)
                          : serve(path, &o);
     free(found);
     return status;

@@ -128,7 +128,7 @@ static int open_listener(struct front *f, const struct door *d)
         log_error(NULL,
                   "%s leads to %s, which other machines can reach, and there are no \"tokens\": "
                   "add some, or say \"allow_unauthenticated\": true",
-                  where, listener_address(l->listener));
+                  d->where, listener_address(l->listener));
         listener_free(l->listener);
         free(l);
         return -EPERM;
