@@ -28,9 +28,9 @@ struct admin {
     struct event_ring *events; /* borrowed; NULL: none are kept */
     usec_t started_at;
     TAILQ_HEAD(admin_conns, admin_conn) conns;
-    unsigned connections; /* in conns */
-    unsigned whole;       /* of these, with a long text held */
-    struct buf scratch;   /* of the writers: empty between calls */
+    unsigned connections;    /* in conns */
+    unsigned whole;          /* of these, with a long text held */
+    struct buf scratch;      /* of the writers: empty between calls */
 };
 
 /* The answer to a request: a text, or a document that is written while it is read. */
@@ -76,6 +76,10 @@ bool admin_accepts(const struct http1_headers *h, const char *type);
 
 /* Whether a peer may use the interface: root and the user that the daemon runs as. */
 bool admin_allows(const struct peer *peer);
+
+/* Whether a request may come from where it says: false for a page of another origin in somebody's
+ * browser, be it that it posts here or that it found a name of its own for this machine. */
+bool admin_origin_ok(const struct http1_request *head);
 
 /* ---- modes (admin_modes.c) ---- */
 

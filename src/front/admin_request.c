@@ -279,6 +279,13 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
         admin_reply_error(ret, 404, "There is no such page; GET / lists those that there are.");
         return;
     }
+    if (!admin_origin_ok(head)) {
+        admin_reply_error(
+            ret, 403,
+            "This page is for browsers and programs of this machine: the request must "
+            "name it (Host) as localhost, and come from no other page (Origin).");
+        return;
+    }
     if (e->posts ? head->method != HTTP1_POST : !gets) {
         ret->allow = e->allow;
         admin_reply_error(ret, 405, "%s takes %s only.", e->path, e->allow);

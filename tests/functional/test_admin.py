@@ -362,6 +362,38 @@ class AccessTest(AdminCase):
             self.assertEqual(self.exchange(method="GET", path=path).status, 404)
 
 
+class OriginTest(AdminCase):
+    """Pages of other origins in a browser of this machine."""
+
+    def ask_as(self, method, path, *fields):
+        c = self.admin()
+        c.send(("%s %s HTTP/1.1\r\n%s\r\n" % (method, path, "".join(f + "\r\n" for f in fields))).encode())
+        r = c.read_response(method)
+        c.close()
+        return r
+
+    def test_names_that_are_not_of_this_machine_are_refused(self):
+        for host, status in (("localhost", 200), ("localhost:9000", 200), ("127.0.0.1:7333", 200), ("[::1]:7333", 200),
+                             ("LOCALHOST", 200), ("mcpool", 200), ("attacker.test", 403), ("attacker.test:7333", 403),
+                             ("localhost.attacker.test", 403), ("127.0.0.1.nip.io", 403), ("localhost.", 403)):
+            for path in ("/status", "/", "/metrics"):
+                with self.subTest(host=host, path=path):
+                    self.assertEqual(self.ask_as("GET", path, "Host: " + host).status, status)
+
+    def test_other_pages_cannot_post(self):
+        for fields, status in (
+                (("Host: localhost:9000", "Origin: http://localhost:9000"), 200),
+                (("Host: localhost:9000", "Sec-Fetch-Site: same-origin"), 200), (("Host: mcpool",), 200),
+                (("Host: localhost:9000", "Origin: http://localhost:9001"), 403),
+                (("Host: localhost:9000", "Origin: https://attacker.test"), 403),
+                (("Host: localhost:9000", "Origin: null"), 403), (("Host: localhost:9000", "Origin: "), 403),
+                (("Host: localhost:9000", "Sec-Fetch-Site: cross-site"), 403),
+                (("Host: localhost:9000", "Sec-Fetch-Site: same-site"), 403),
+                (("Host: localhost", "Origin: http://localhost", "Origin: http://localhost"), 403)):
+            with self.subTest(fields=fields):
+                self.assertEqual(self.ask_as("POST", "/recover?server=demo", *fields).status, status)
+
+
 class StrainTest(AdminCase):
     config = {"limits": {"max_client_connections": 3}, "resilience": SINGLE}
 
