@@ -62,7 +62,7 @@ ALL_LIBS := $(foreach r,$(call rev,$(ROOMS)),$(call room_lib,$(r)))
 PROGRAMS := $(O)/mcpoold $(O)/mcpoolctl $(O)/mcpool-demo
 
 # The control program stands beside that table and uses these rooms of it; a test of its modules links it like a room.
-CTL_ROOMS := ctl config wire base
+CTL_ROOMS := ctl config policy wire base
 
 ##@ Use
 

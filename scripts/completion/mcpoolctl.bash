@@ -51,10 +51,11 @@ _mcpoolctl() {
         '') words+=(--version) ;;
         status) words+=(--json --watch --names) ;;
         recover) words+=(--json --all) ;;
+        connect) words+=(--wait) ;;
         esac
     elif [[ -z $command ]]; then
-        words=(status recover metrics)
-    elif [[ -z $named && ($command == status || $command == recover) ]]; then
+        words=(status recover connect metrics)
+    elif [[ -z $named && ($command == status || $command == recover || $command == connect) ]]; then
         mapfile -t words < <("${COMP_WORDS[0]}" status --names "${where[@]}" 2>/dev/null)
         [[ $command != recover ]] || words+=(--all)
     fi

@@ -37,8 +37,7 @@ bool ctl_print(struct slice text)
     return false;
 }
 
-/* Whether a name can stand in a query as it is. Any other is no server's name. */
-static bool is_plain(const char *name)
+bool ctl_is_name(const char *name)
 {
     static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
     size_t n = strlen(name);
@@ -115,7 +114,7 @@ bool ctl_ask(const struct ctl_options *o, const char *method, const char *path,
     char target[64 + CONFIG_NAME_MAX];
     unsigned status;
     *ret = (struct ctl_answer){0};
-    if (o->name && !is_plain(o->name)) {
+    if (o->name && !ctl_is_name(o->name)) {
         explain_unknown(o, why);
         return false;
     }

@@ -19,8 +19,12 @@ enum ctl_exit {
 struct ctl_options {
     const char *socket, *config; /* NULL: not given */
     bool json, watch, names, all;
-    usec_t interval;  /* of watch */
-    const char *name; /* of a server; NULL: not given */
+    bool follow, dry_run, once;
+    usec_t interval;  /* of watch and top */
+    usec_t wait;      /* of connect */
+    unsigned count;   /* of top; 0 = until interrupted */
+    const char *sort; /* of top; NULL: not given */
+    const char *name; /* the operand: of a server, a file, a level; NULL: not given */
 };
 
 /* ---- commands ---- */
@@ -28,6 +32,7 @@ struct ctl_options {
 enum ctl_exit ctl_status(const struct ctl_options *o);
 enum ctl_exit ctl_recover(const struct ctl_options *o);
 enum ctl_exit ctl_metrics(const struct ctl_options *o);
+enum ctl_exit ctl_connect(const struct ctl_options *o);
 
 /* ---- what they do it with (ask.c) ---- */
 
@@ -47,6 +52,9 @@ bool ctl_ask(const struct ctl_options *o, const char *method, const char *path,
 
 /* The names and healths of the servers, which is little even where the status is long. */
 bool ctl_ask_names(const struct ctl_options *o, struct ctl_answer *ret, struct buf *why);
+
+/* Whether a server can be called so; such a name can stand in a query as it is. */
+bool ctl_is_name(const char *name);
 
 /* "mcpoolctl: ", the text with control bytes escaped, and a line end, to stderr. */
 void ctl_complain(struct slice text);

@@ -10,14 +10,28 @@
 #include <string.h>
 
 /* Options that only some commands take; the order of option_names. */
-enum { TAKES_JSON = 1 << 0, TAKES_WATCH = 1 << 1, TAKES_NAMES = 1 << 2, TAKES_ALL = 1 << 3 };
-static const char *const option_names[] = {"--json", "--watch", "--names", "--all"};
+enum {
+    TAKES_JSON = 1 << 0,
+    TAKES_WATCH = 1 << 1,
+    TAKES_NAMES = 1 << 2,
+    TAKES_ALL = 1 << 3,
+    TAKES_WAIT = 1 << 4,
+    TAKES_FOLLOW = 1 << 5,
+    TAKES_DRY_RUN = 1 << 6,
+    TAKES_TOP = 1 << 7, /* --once, -n, --interval, --sort */
+};
+static const char *const option_names[] = {
+    "--json", "--watch",  "--names",   "--all",
+    "--wait", "--follow", "--dry-run", "--once, -n, --interval or --sort"};
+
+/* What stands after the command. */
+enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST };
 
 struct command {
     const char *name;
     enum ctl_exit (*run)(const struct ctl_options *o);
     unsigned takes; /* options */
-    bool takes_name;
+    enum operand operand;
     const char *help;
 };
 
@@ -27,7 +41,7 @@ struct command {
     "  -h, --help          print help and exit\n"
 
 static const struct command commands[] = {
-    {"status", ctl_status, TAKES_JSON | TAKES_WATCH | TAKES_NAMES, true,
+    {"status", ctl_status, TAKES_JSON | TAKES_WATCH | TAKES_NAMES, OPERAND_MAY,
      "Usage: mcpoolctl status [NAME] [OPTION]...\n"
      "Shows every server in a line, or all about one.\n\n"
      "      --json          print what mcpoold says, unchanged\n"
@@ -36,7 +50,7 @@ static const struct command commands[] = {
      "\nExit status: 0 all is well, 1 error, 2 wrong usage, 3 a server is not healthy. One that "
      "has\n"
      "no connection because nothing wants one (min_connections 0) is well.\n"},
-    {"recover", ctl_recover, TAKES_JSON | TAKES_ALL, true,
+    {"recover", ctl_recover, TAKES_JSON | TAKES_ALL, OPERAND_MAY,
      "Usage: mcpoolctl recover NAME|--all [OPTION]...\n"
      "Has mcpoold try now what is broken: back-offs begin anew, an open breaker gets its trial, "
      "what\n"
@@ -44,7 +58,19 @@ static const struct command commands[] = {
      "      --all           all servers\n"
      "      --json          print what mcpoold says, unchanged\n" COMMON_HELP
      "\nExit status: 0 done, whatever comes of the attempts; 1 error; 2 wrong usage.\n"},
-    {"metrics", ctl_metrics, 0, false,
+    {"connect", ctl_connect, TAKES_WAIT, OPERAND_MAY,
+     "Usage: mcpoolctl connect [NAME] [OPTION]...\n"
+     "Joins its stdin and stdout to the server NAME, or to the endpoint of all: for MCP clients "
+     "that\n"
+     "can only start a command. It connects when the client says something, again whenever the\n"
+     "connection is lost, and goes on with the client's session then.\n\n"
+     "  -s, --socket PATH   the socket of the server\n"
+     "  -c, --config FILE   find the socket by this configuration\n"
+     "      --wait=N        requests wait up to N seconds (30) for a connection\n"
+     "  -h, --help          print help and exit\n"
+     "\nExit status: 0 the client ended its input and was answered everything; 1 error, or nobody\n"
+     "reads the answers; 2 wrong usage.\n"},
+    {"metrics", ctl_metrics, 0, OPERAND_NONE,
      "Usage: mcpoolctl metrics [OPTION]...\n"
      "Prints the metrics of mcpoold in the OpenMetrics format.\n\n" COMMON_HELP
      "\nExit status: 0 done, 1 error, 2 wrong usage.\n"},
@@ -55,6 +81,7 @@ static const char global_help[] =
     "Looks into a running mcpoold, and has it recover servers.\n\n"
     "  status [NAME]       every server in a line, or all about one\n"
     "  recover NAME|--all  try now what is broken\n"
+    "  connect [NAME]      be a stdio server that never goes away\n"
     "  metrics             the metrics, in the OpenMetrics format\n\n" COMMON_HELP
     "  -V, --version       print the version and exit\n\n"
     "'mcpoolctl COMMAND --help' tells more about a command.\n\n"
@@ -72,7 +99,7 @@ static const struct command *find_command(const char *name)
 }
 
 /* Seconds, with a fraction perhaps. */
-static bool parse_interval(const char *s, usec_t *ret)
+static bool parse_seconds(const char *s, usec_t *ret)
 {
     char *end;
     double v = strtod(s, &end);
@@ -92,18 +119,14 @@ struct parsed {
 static int parse_options(int argc, char **argv, struct parsed *p)
 {
     static const struct option longs[] = {
-        {"socket", required_argument, NULL, 's'},
-        {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"watch", optional_argument, NULL, 'w'},
-        {"names", no_argument, NULL, 'n'},
-        {"all", no_argument, NULL, 'a'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"socket", required_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},         {"watch", optional_argument, NULL, 'w'},
+        {"names", no_argument, NULL, 'n'},        {"all", no_argument, NULL, 'a'},
+        {"wait", required_argument, NULL, 'W'},   {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     int opt;
-    *p = (struct parsed){.o.interval = 2 * USEC_PER_SEC};
+    *p = (struct parsed){.o.interval = 2 * USEC_PER_SEC, .o.wait = 30 * USEC_PER_SEC};
     while ((opt = getopt_long(argc, argv, "s:c:Vh", longs, NULL)) != -1) {
         switch (opt) {
         case 's':
@@ -117,7 +140,7 @@ static int parse_options(int argc, char **argv, struct parsed *p)
             p->given |= TAKES_JSON;
             break;
         case 'w':
-            if (optarg && !parse_interval(optarg, &p->o.interval)) {
+            if (optarg && !parse_seconds(optarg, &p->o.interval)) {
                 fputs("mcpoolctl: --watch takes a number of seconds, 0.1 to 86400\n", stderr);
                 return CTL_USAGE;
             }
@@ -131,6 +154,13 @@ static int parse_options(int argc, char **argv, struct parsed *p)
         case 'a':
             p->o.all = true;
             p->given |= TAKES_ALL;
+            break;
+        case 'W':
+            if (!parse_seconds(optarg, &p->o.wait)) {
+                fputs("mcpoolctl: --wait takes a number of seconds, 0.1 to 86400\n", stderr);
+                return CTL_USAGE;
+            }
+            p->given |= TAKES_WAIT;
             break;
         case 'V':
             puts("mcpoolctl " MCPOOL_VERSION);
@@ -156,8 +186,9 @@ static const char *judge(const struct command *c, const struct parsed *p, int op
             return buf;
         }
     }
-    if (operands > (c->takes_name ? 1 : 0))
-        return c->takes_name ? "one server at a time, please" : "this command takes no name";
+    if (operands > (c->operand == OPERAND_NONE ? 0 : 1))
+        return c->operand == OPERAND_NONE ? "this command takes no name"
+                                          : "one server at a time, please";
     if (c->takes & TAKES_ALL && (operands > 0) == p->o.all)
         return "recover takes the NAME of a server, or --all";
     if (p->o.names && (operands || p->o.json || p->o.watch))

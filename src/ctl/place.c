@@ -36,8 +36,26 @@ static void add_path(struct place *p, const char *path)
         p->paths[p->n++] = xstrdup(path);
 }
 
+/* What is looked for. */
+struct wanted {
+    bool admin;
+    const char *server; /* NULL: the endpoint of all */
+};
+
+static void add_socket(struct place *p, const struct config *c, const struct wanted *w)
+{
+    char *path = NULL;
+    p->max_request_bytes = c->limits.max_request_bytes;
+    p->max_response_bytes = c->limits.max_response_bytes;
+    if (w->admin)
+        add_path(p, c->admin_path);
+    else if (asprintf(&path, "%s/%s.sock", c->runtime_dir, w->server ? w->server : "mcp") >= 0)
+        add_path(p, path);
+    free(path);
+}
+
 /* Reads the file, or without one the defaults. false: it is faulty, as errs says. */
-static bool add_configured(struct place *p, const char *file,
+static bool add_configured(struct place *p, const char *file, const struct wanted *w,
                            const char *(*getenv_as)(void *, const char *),
                            struct config_errors *errs)
 {
@@ -47,17 +65,18 @@ static bool add_configured(struct place *p, const char *file,
         file ? config_load(file, &params, &c, errs) : config_parse(SLICE("{}"), &params, &c, errs);
     if (r < 0)
         return false;
-    add_path(p, c->admin_path);
+    add_socket(p, c, w);
     config_unref(c);
     return true;
 }
 
-static bool add_both(struct place *p, const char *file, char **ret_error)
+static bool add_both(struct place *p, const char *file, const struct wanted *w, char **ret_error)
 {
     struct config_errors errs;
     size_t n = 0;
     config_errors_init(&errs);
-    bool ok = add_configured(p, file, as_user, &errs) && add_configured(p, file, as_service, &errs);
+    bool ok =
+        add_configured(p, file, w, as_user, &errs) && add_configured(p, file, w, as_service, &errs);
     FILE *f = ok ? NULL : open_memstream(ret_error, &n);
     if (f) {
         config_errors_write(&errs, f);
@@ -67,7 +86,7 @@ static bool add_both(struct place *p, const char *file, char **ret_error)
     return ok;
 }
 
-bool place_find(struct place *p, const char *socket, const char *config)
+static bool find(struct place *p, const char *socket, const char *config, const struct wanted *w)
 {
     char *error = NULL, *found = NULL;
     *p = (struct place){0};
@@ -76,18 +95,28 @@ bool place_find(struct place *p, const char *socket, const char *config)
         return true;
     }
     if (config) {
-        if (add_both(p, config, &error))
+        if (add_both(p, config, w, &error))
             return true;
         fputs(error ? error : "mcpoolctl: the configuration cannot be read\n", stderr);
         free(error);
         return false;
     }
     found = config_default_path(NULL);
-    if (!found || !add_both(p, found, &p->warning))
-        add_both(p, NULL, &error);
+    if (!found || !add_both(p, found, w, &p->warning))
+        add_both(p, NULL, w, &error);
     free(error);
     free(found);
     return true;
+}
+
+bool place_find(struct place *p, const char *socket, const char *config)
+{
+    return find(p, socket, config, &(const struct wanted){.admin = true});
+}
+
+bool place_find_server(struct place *p, const char *socket, const char *config, const char *name)
+{
+    return find(p, socket, config, &(const struct wanted){.server = name});
 }
 
 void place_done(struct place *p)

@@ -9,7 +9,7 @@ import os
 import signal
 import unittest
 
-from clients import (ALL_CAPABILITIES, LATEST, OLDEST, VERSIONS, HttpClient, LineClient, RpcError, SseClient,  # noqa
+from clients import (ALL_CAPABILITIES, LATEST, OLDEST, VERSIONS, HttpClient, LineClient, Lines, RpcError, SseClient,  # noqa
                      StdioClient, key_of, parse_message, text_of)
 from daemon import (DEADLINE, DEMO, FAKE, MCPOOLD, Clock, Daemon, Timeout, demo, fake, is_sanitized,  # noqa
                     poll_until)

@@ -21,6 +21,7 @@ COMPLETION = os.path.join(ROOT, "scripts", "completion", "mcpoolctl.bash")
 MANUAL = os.path.join(ROOT, "src", "ctl", "mcpoolctl.1")
 MISSING = {"command": "/no/such/program"}
 OPENED = r"breaker \w+ -> open"
+COMMANDS = ["connect", "metrics", "recover", "status"]
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -526,8 +527,8 @@ class UsageTest(unittest.TestCase):
     def test_help_and_version(self):
         r = run("--help")
         self.assertEqual((r.returncode, r.stderr), (0, ""))
-        for command in ("status", "recover", "metrics"):
-            self.assertIn("\n  %s " % command, r.stdout)
+        self.assertEqual(sorted(re.findall(r"^  ([a-z-]+) ", r.stdout, re.M)), COMMANDS)
+        for command in COMMANDS:
             h = run(command, "--help")
             self.assertEqual((h.returncode, h.stderr), (0, ""))
             self.assertTrue(h.stdout.startswith("Usage: mcpoolctl %s" % command))
@@ -549,10 +550,12 @@ class UsageTest(unittest.TestCase):
             self.assertNotIn("\x1b", r.stderr)
 
     def test_the_manual_knows_all_commands_and_options_and_no_others(self):
-        helps = "".join(run(*a).stdout for a in (["--help"], ["status", "-h"], ["recover", "-h"], ["metrics", "-h"]))
+        helps = "".join(run(*a, "--help").stdout for a in [[]] + [[c] for c in COMMANDS])
         with open(MANUAL) as f:
             manual = f.read().replace("\\-", "-")
-        self.assertEqual(set(re.findall(r"--[a-z]+", helps)), set(re.findall(r"--[a-z]+", manual)))
+        self.assertEqual(set(re.findall(r"--[a-z-]+", helps)), set(re.findall(r"--[a-z-]+", manual)))
+        self.assertEqual(set(re.findall(r"^\.B ([a-z-]+)$", manual.split(".SH DESCRIPTION")[0], re.M)) - {"mcpoolctl"},
+                         set(COMMANDS))
         self.assertIn('"mcpool %s"' % run("--version").stdout.split()[1], manual)
 
 
@@ -569,7 +572,7 @@ class CompletionTest(CtlCase):
         return sorted(r.stdout.split())
 
     def test_commands_and_options(self):
-        self.assertEqual(self.complete(""), ["metrics", "recover", "status"])
+        self.assertEqual(self.complete(""), COMMANDS)
         self.assertEqual(self.complete("st"), ["status"])
         self.assertEqual(self.complete("-"), ["--config", "--help", "--socket", "--version"])
         self.assertEqual(self.complete("status", "--"),
@@ -578,9 +581,9 @@ class CompletionTest(CtlCase):
         self.assertEqual(self.complete("metrics", ""), [])
 
     def test_every_option_that_there_is(self):
-        for command in ("status", "recover", "metrics"):
+        for command in COMMANDS:
             self.assertEqual(self.complete(command, "--"), sorted(set(re.findall(
-                r"^ +(?:-\w, |    )(--[a-z]+)", run(command, "--help").stdout, re.M))), command)
+                r"^ +(?:-\w, |    )(--[a-z-]+)", run(command, "--help").stdout, re.M))), command)
 
     def test_names_of_servers(self):
         c = ["-c", self.daemon.config_path]
