@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkConformance } from './checks/conformance.mjs';
+import { checkConnect } from './checks/connect.mjs';
 import { checkCrossed } from './checks/crossed.mjs';
 import { checkCurl } from './checks/curl.mjs';
 import { checkEverything } from './checks/everything.mjs';
@@ -51,6 +52,7 @@ async function suite(report, world) {
     await checkSharing(report, world);
     if (world.proxied) await checkRestart(report, world);
     if (world.proxied) await checkReborn(report, world);
+    if (world.proxied) await checkConnect(report, world);
     await checkTranscripts(report, world, options);
     await checkCurl(report, world);
     await checkConformance(report, world);

@@ -61,6 +61,15 @@ export class DaemonWorld {
         await this.start();
     }
 
+    /** mcpoolctl lies beside the daemon. */
+    get control() {
+        return path.join(path.dirname(this.program), 'mcpoolctl');
+    }
+
+    #connect(server) {
+        return ['--config', path.join(this.dir, 'mcpool.json'), 'connect', server];
+    }
+
     get pid() {
         return this.#child.pid;
     }
@@ -73,6 +82,8 @@ export class DaemonWorld {
                 return { kind: 'sse', url: `${this.origin}/sse/${server}` };
             case 'unix':
                 return { kind: 'unix', path: path.join(this.dir, `${server}.sock`) };
+            case 'connect':
+                return { kind: 'stdio', spawn: { command: this.control, args: this.#connect(server) } };
             default:
                 return null;
         }
