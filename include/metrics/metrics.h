@@ -90,6 +90,8 @@
     V(REASON_BATCH, "batch")                                                                       \
     V(REASON_TOO_LARGE, "too_large")                                                               \
     V(REASON_ORIGIN, "origin")                                                                     \
+    V(REASON_UNAUTHORIZED, "unauthorized")                                                         \
+    V(REASON_FORBIDDEN, "forbidden")                                                               \
     V(REASON_SESSION_REQUIRED, "session_required")                                                 \
     V(REASON_SESSION_NOT_FOUND, "session_not_found")                                               \
     V(REASON_UPSTREAM_UNAVAILABLE, "upstream_unavailable")                                         \
