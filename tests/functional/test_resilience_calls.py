@@ -58,7 +58,7 @@ class TimeTest(ResilienceCase):
         self.mood()
         self.assertEqual(call.text(), "n")
         self.assertEqual(self.runs("n"), 1)
-        self.assertGreater(self.metric("mcpool_queue_wait_seconds_sum"), 0.5)
+        self.assertGreater(self.metric("mcpool_queue_wait_seconds_sum", outcome="sent"), 0.5)
 
     def test_queue_timeout_refuses_what_found_no_connection(self):
         self.begin(queue_timeout=0.3, limits={"max_in_flight_per_connection": 1})
