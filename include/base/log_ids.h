@@ -19,6 +19,10 @@
     X(LISTENING, "ef0d1159967c4ccdb4fad76647ba8a5f", "mcpool listens at an address")               \
     X(NOT_LISTENING, "c783dbd193fb47998cdc9be2bd84fc95", "mcpool cannot listen at an address")     \
     X(FATAL, "92ee7dabdf2c4e699169812cbc157d19", "mcpool cannot start")                            \
+    X(SERVICE_MANAGER, "507c6a4570d049fba6561006a10f86c8",                                         \
+      "Between mcpool and its service manager something is not as it should be")                   \
+    X(WATCHDOG, "37018b6e82a442fcb9ceeb4ba2e4f685", "A part of mcpool does not run any more")      \
+    X(EXPOSED, "71c57a0e528e4d8da08e936c80cd1f60", "mcpool is less protected than it could be")    \
     X(SHORTAGE, "f8f2c86517634a748b90a60c380ef88a", "A resource of the system has run short")      \
     X(STATE_UNSAVED, "cc046c479b924688999ddf182e9db8cb",                                           \
       "The state of client sessions cannot be saved")                                              \

@@ -104,7 +104,8 @@ static void forget_inherited(void *arg, const char *name, const char *what)
 {
     char text[INHERIT_NAME_MAX + 64];
     (void)arg;
-    log_warning(NULL, "closing what the service manager passed as \"%s\" (%s): no use for it", name,
+    log_warning(LOG_CTX(.message_id = LOG_ID_SERVICE_MANAGER),
+                "closing what the service manager passed as \"%s\" (%s): no use for it", name,
                 what);
     snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
     (void)supervisor_send(text, NULL, 0);
@@ -224,8 +225,8 @@ static int run(struct daemon *d)
 static void close_to_others(void)
 {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        log_warning(NULL, "other processes of this user can look into mcpoold: %s",
-                    strerror(errno));
+        log_warning(LOG_CTX(.message_id = LOG_ID_EXPOSED),
+                    "other processes of this user can look into mcpoold: %s", strerror(errno));
 }
 
 /* The daemon's life with that configuration; its exit status. */

@@ -62,7 +62,8 @@ static int send_now(struct notify *n, const char *text)
 {
     int r = supervisor_send(text, NULL, 0);
     if (r < 0 && !n->failed)
-        log_warning(NULL, "cannot tell the service manager: %s", strerror(-r));
+        log_warning(LOG_CTX(.message_id = LOG_ID_SERVICE_MANAGER),
+                    "cannot tell the service manager: %s", strerror(-r));
     n->failed = r < 0;
     return r;
 }
@@ -195,7 +196,8 @@ static void while_starting(struct notify *n)
     usec_t now = n->env->now;
     bool late = now - n->started_at >= NOTIFY_START_MAX;
     if (late)
-        log_warning(NULL, "the first attempt of a server takes long; not waiting for it");
+        log_warning(LOG_CTX(.message_id = LOG_ID_SERVICE_MANAGER),
+                    "the first attempt of a server takes long; not waiting for it");
     if (late || admin_all_tried(n->proxy))
         become_ready(n);
     else if (extend(n))
@@ -236,7 +238,7 @@ static bool all_tick(struct notify *n)
         const char *what = server_overdue(r->server);
         if (!what)
             continue;
-        log_critical(LOG_CTX(.server = r->name),
+        log_critical(LOG_CTX(.server = r->name, .message_id = LOG_ID_WATCHDOG),
                      "its %s does not tick any more; asking the service manager for a restart",
                      what);
         return false;

@@ -27,7 +27,7 @@ static void tell_the_rest(void *arg)
     struct access_tally *t = &f->access;
     if (t->untold == 0)
         return;
-    log_warning(NULL,
+    log_warning(LOG_CTX(.message_id = LOG_ID_CLIENT_REFUSED),
                 "%llu more requests without a valid token were refused in %llu s, the latest from "
                 "%s (%llu since start)",
                 (unsigned long long)t->untold, (unsigned long long)(LOG_SPAN / USEC_PER_SEC),
@@ -50,7 +50,8 @@ void access_refused(struct front *f, const char *from)
         snprintf(t->latest, sizeof(t->latest), "%s", from);
         return;
     }
-    log_warning(NULL, "a request from %s was refused: it has no valid token", from);
+    log_warning(LOG_CTX(.message_id = LOG_ID_CLIENT_REFUSED),
+                "a request from %s was refused: it has no valid token", from);
     env_timer_set(f->env, &t->timer, f->env->now + LOG_SPAN);
 }
 

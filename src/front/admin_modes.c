@@ -8,8 +8,8 @@
 
 static void log_order(const struct admin_request *r, const char *what)
 {
-    log_notice(LOG_CTX(.server = r->server->name), "%s, asked for by uid %u (pid %d)", what,
-               (unsigned)r->peer->uid, (int)r->peer->pid);
+    log_notice(LOG_CTX(.server = r->server->name, .message_id = LOG_ID_MODE),
+               "%s, asked for by uid %u (pid %d)", what, (unsigned)r->peer->uid, (int)r->peer->pid);
 }
 
 static bool refuse_stopping(const struct admin_request *r, struct admin_reply *ret)

@@ -125,7 +125,7 @@ static int open_listener(struct front *f, const struct door *d)
     /* What the configuration took for a loopback address when it was checked may be another now. */
     if (!listener_is_local(l->listener) && !f->config->tokens_n &&
         !f->config->allow_unauthenticated) {
-        log_error(NULL,
+        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
                   "%s leads to %s, which other machines can reach, and there are no \"tokens\": "
                   "add some, or say \"allow_unauthenticated\": true",
                   d->where, listener_address(l->listener));
@@ -218,7 +218,7 @@ static int open_configured(struct front *f, struct inherited *in, const struct r
         if (!inherited_tcp)
             r = open_listener(f, &d);
         else if (!is_open(f, e->host_port))
-            log_notice(NULL,
+            log_notice(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
                        "not listening on %s of the configuration: the service manager listens for "
                        "us",
                        e->text);
