@@ -175,14 +175,15 @@ bool pool_is_used(const struct pool *p)
     return p->pinned || p->affinities > 0 || p->waiting > 0;
 }
 
-/* Opens again what was closed on purpose while sessions were tied to it. */
+/* Opens again what was closed on purpose while sessions were tied to it. A session's own connection
+ * comes back even when max_connections was lowered meanwhile: it goes with its session. */
 static void restore(struct pool *p)
 {
     for (unsigned i = 0; i < p->slot_count; i++) {
         struct conn *c = p->slots[i];
         if (!c->missed || !pool_is_tied(c))
             continue;
-        if (pool_idle_slot(p))
+        if (pool_idle_slot(p) || p->server->sharing == CONFIG_SHARING_SESSION)
             recover_start(c);
         else
             renew_give_up(c);

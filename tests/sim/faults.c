@@ -411,6 +411,11 @@ static const struct {
     [FAULT_suspend] = {2, clock_jumps},
     [FAULT_random_repeats] = {1, random_repeats},
     [FAULT_forced_recovery] = {3, forces},
+    [FAULT_server_drained] = {2, operator_drains},
+    [FAULT_server_maintained] = {1, operator_drains},
+    [FAULT_server_resumed] = {5, operator_resumes},
+    [FAULT_server_restarted] = {4, operator_restarts},
+    [FAULT_config_reloaded] = {4, operator_reloads},
     [FAULT_timer_lost] = {5, loses_timer},
 };
 

@@ -73,7 +73,7 @@ static void gone(struct proc *p)
  * with SIGKILL. */
 static usec_t close_delay(const struct proc *p, bool now)
 {
-    usec_t ladder = 2 * p->conn->pool->server->sc->limits.shutdown_grace;
+    usec_t ladder = 2 * p->sc->limits.shutdown_grace;
     if (now || p->phase == PROC_DOWN)
         return chance(20) ? 1 + upto(20000) : 0;
     return backend_in(p->of, MOOD_SLOW_CLOSE) ? ladder
@@ -171,11 +171,15 @@ static struct transport *proc_open(void *tr_arg, const struct server_config *sc,
         if (strcmp(sim.backends[i].name, sc->name) == 0)
             p->of = &sim.backends[i];
     CHECK(STRUCTURE, p->of, "a transport for nobody: %s", sc->name);
+    CHECK(I8_RECOVERY, p->of->route->server->mode == SERVER_ACTIVE, "%s is drained, and started",
+          sc->name);
     p->base.ops = &proc_ops;
     p->ev = ev;
     p->conn = ev_arg;
     p->slot = slot;
     p->serial = ++sim.proc_serial;
+    p->generation = p->of->generation;
+    p->sc = sc;
     p->card = p->of->card;
     p->old = p->of->old;
     p->list_version = p->of->list_version;

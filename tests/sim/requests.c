@@ -78,6 +78,10 @@ void req_is_sent(struct req *r, struct proc *p)
     CHECK(I2_NOT_CROSSED, r->by->session->affinity.pool == p->conn->pool,
           "request %u sent to another kind of client's server", n);
     check_order(r);
+    CHECK(STRUCTURE, p->generation == p->of->generation && !p->conn->surplus,
+          "request %u sent to a connection that is to be replaced", n);
+    CHECK(STRUCTURE, p->of->route->server->mode == SERVER_ACTIVE,
+          "request %u sent to a server that is drained", n);
     breaker_lets(p->of);
     bool unread = r->unread;
     r->unread = true;
@@ -144,7 +148,7 @@ void requests_check(void)
               "request %u outlives its session", i);
     }
     for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
-        unsigned budget = b->route->server->sc->resilience.replay_budget;
+        unsigned budget = b->budgets;
         /* Three, or what the operator allows to be sent again while nothing succeeds. */
         unsigned slack = budget > 3 ? budget : 3;
         CHECK(I7_AMPLIFICATION, b->sent * 10 <= b->requests * 12 + slack * 10,

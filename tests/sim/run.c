@@ -32,10 +32,11 @@ static void write_resilience(char *out, size_t cap)
              adaptive[upto(3)], upto(4));
 }
 
-static void write_server(char *out, size_t cap, unsigned i)
+static const char *const sharing[] = {"shared", "exclusive", "session"};
+static const char *const replay[] = {"reads", "annotated", "off"};
+
+static void write_server(char *out, size_t cap, unsigned i, const char *shares, const char *replays)
 {
-    static const char *const sharing[] = {"shared", "exclusive", "session"};
-    static const char *const replay[] = {"reads", "annotated", "off"};
     char resilience[800];
     write_resilience(resilience, sizeof(resilience));
     snprintf(out, cap,
@@ -43,7 +44,7 @@ static void write_server(char *out, size_t cap, unsigned i)
              "\"replay\":\"%s\",\"wait_for_ready\":%s,%s\"resilience\":{%s},\"limits\":{"
              "\"max_in_flight_per_connection\":%u,\"idle_shrink\":%u,\"queue_length\":%u,"
              "\"max_classes\":%u}}",
-             i ? "," : "", i, sharing[upto(3)], chance(80) ? "auto" : "yes", replay[upto(3)],
+             i ? "," : "", i, shares, chance(80) ? "auto" : "yes", replays,
              chance(30) ? "true" : "false",
              chance(20) ? "\"client_features\":[\"sampling\",\"elicitation\",\"roots\"]," : "",
              resilience, 1 + upto(4), chance(30) ? 0 : 1 + upto(20), upto(30), 1 + upto(4));
@@ -51,35 +52,49 @@ static void write_server(char *out, size_t cap, unsigned i)
 
 static void write_config(char *out, size_t cap)
 {
-    size_t n = (size_t)snprintf(
-        out, cap,
-        "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/nonexistent\",\"limits\":{"
-        "\"max_in_flight_per_session\":%u,\"max_in_flight_per_principal\":%u,"
-        "\"session_idle_timeout\":%u,\"pending_notifications\":%u,\"drain_timeout\":%u,"
-        "\"start_rate\":%u,\"start_burst\":%u},\"mcpServers\":{",
-        2 + upto(20), 2 + upto(40), chance(50) ? 0 : 10 + upto(200), 1 + upto(5), upto(30),
-        1 + upto(20), 1 + upto(20));
+    snprintf(sim.globals, sizeof(sim.globals),
+             "{\"runtime_dir\":\"/nonexistent\",\"state_dir\":\"/nonexistent\",\"limits\":{"
+             "\"max_in_flight_per_session\":%u,\"max_in_flight_per_principal\":%u,"
+             "\"session_idle_timeout\":%u,\"pending_notifications\":%u,\"drain_timeout\":%u,"
+             "\"start_rate\":%u,\"start_burst\":%u},\"mcpServers\":{",
+             2 + upto(20), 2 + upto(40), chance(50) ? 0 : 10 + upto(200), 1 + upto(5), upto(30),
+             1 + upto(20), 1 + upto(20));
+    size_t n = (size_t)snprintf(out, cap, "%s", sim.globals);
     for (unsigned i = 0; i < sim.backend_n; i++) {
-        write_server(out + n, cap - n, i);
+        const char *shares = sharing[upto(3)];
+        write_server(out + n, cap - n, i, shares, replay[upto(3)]);
         n += strlen(out + n);
     }
     snprintf(out + n, cap - n, "}}");
 }
 
-static void read_config(const char *text)
+void run_write_changed(char *out, size_t cap, const struct backend *b)
 {
+    const struct server *s = b->route->server;
+    size_t n = (size_t)snprintf(out, cap, "%s", sim.globals);
+    /* The name is what tells servers apart; a comma before the first entry would be wrong. */
+    char entry[2048];
+    write_server(entry, sizeof(entry), b->index, sharing[s->sharing],
+                 replay[s->sc->options.replay]);
+    snprintf(out + n, cap - n, "%s}}", entry + (b->index > 0));
+}
+
+struct config *run_read_config(const char *text)
+{
+    struct config *config;
     struct config_errors errs;
     config_errors_init(&errs);
-    int r = config_parse(slice_str(text), NULL, &sim.config, &errs);
+    int r = config_parse(slice_str(text), NULL, &config, &errs);
     if (r < 0)
         config_errors_write(&errs, stderr);
     config_errors_done(&errs);
     CHECK(STRUCTURE, r == 0, "the world's configuration is wrong: %.600s", text);
+    return config;
 }
 
 void run_open(const char *config_text)
 {
-    read_config(config_text);
+    sim.config = run_read_config(config_text);
     struct proxy_transports tr = {.stdio = &proc_ops};
     sim.proxy = proxy_new(&sim.env, sim.config, &tr);
     for (unsigned i = 0; i < sim.backend_n; i++) {
@@ -87,6 +102,7 @@ void run_open(const char *config_text)
         b->index = i;
         snprintf(b->name, sizeof(b->name), "s%u", i);
         b->route = route_find(sim.proxy, slice_str(b->name));
+        b->budgets = b->route->server->sc->resilience.replay_budget;
         breaker_begin(b);
     }
     for (unsigned i = 0; i < sim.player_n; i++) {
@@ -235,6 +251,7 @@ static void heal(void)
     if (sim.loses_timers)
         lose_a_timer();
     faults_stop();
+    operator_ends();
     usec_t began = sim.env.now, limit = ready_limit();
     while (!everything_is_ready(why, sizeof(why))) {
         CHECK(I9_READY_AGAIN, sim.env.now <= began + limit, "%.3f s after the last fault: %s",

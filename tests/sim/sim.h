@@ -6,8 +6,8 @@
  * clock, dice, digest, violations      memory.c    counts what is allocated proc.c      scripted
  * transports                  backend.c   what servers hear, backend_says.c client.c    what
  * clients do                      hearing.c   what clients are told requests.c  the oracle about
- * requests            slots.c     about connections and the breaker structure.c about counters and
- * lists that must agree
+ * requests            slots.c     about connections and the breaker operator.c drains, restarts,
+ * reloads structure.c about counters and lists that must agree
  *
  * The model knows nothing of how the core works: it writes down what goes in and what comes out.
  * slots.c, breaker.c and structure.c look inside, at fields, never by calling the core's own
@@ -88,8 +88,10 @@ struct backend {
     unsigned failed_ever;   /* attempts that failed, connections that broke */
     unsigned ends[4];       /* requests by enum metric_outcome */
     unsigned said_ever;
-    unsigned said;   /* since it half opened: messages that may count as a success */
-    unsigned forced; /* recoveries by force, by the operator */
+    unsigned said;       /* since it half opened: messages that may count as a success */
+    unsigned forced;     /* recoveries by force, by the operator */
+    unsigned generation; /* how often its connections were to be replaced */
+    unsigned budgets;    /* all that it was ever given to replay */
 };
 
 /* What a process was asked and has not answered. */
@@ -115,7 +117,10 @@ struct proc {
     const struct transport_events *ev;
     struct conn *conn;
     struct backend *of;
-    unsigned serial; /* counts all processes of a run */
+    unsigned serial;                /* counts all processes of a run */
+    unsigned generation;            /* of its server, when it was started … */
+    usec_t outdated_at;             /* … and since when that is another; 0 = it is not */
+    const struct server_config *sc; /* what it was started from */
     unsigned slot;
     enum proc_phase phase;
     bool initialized;    /* it got notifications/initialized */
@@ -256,6 +261,11 @@ enum fault_kind {
     X(client_silent)                                                                               \
     X(id_reused)                                                                                   \
     X(forced_recovery)                                                                             \
+    X(server_drained)                                                                              \
+    X(server_maintained)                                                                           \
+    X(server_resumed)                                                                              \
+    X(server_restarted)                                                                            \
+    X(config_reloaded)                                                                             \
     X(timer_lost)
 #define FAULT_ENUM(name) FAULT_##name,
     FAULTS(FAULT_ENUM)
@@ -267,6 +277,7 @@ extern const char *const fault_names[FAULT_COUNT];
 struct sim {
     struct env env;
     struct config *config;
+    char globals[400]; /* its global part */
     struct proxy *proxy;
     uint64_t seed, dice;
     unsigned step;
@@ -394,6 +405,17 @@ void faults_stop(void);
 /* Clears the timer of a slot that waits for it; whether there was one. */
 bool lose_a_timer(void);
 
+/* ---- operator.c ---- */
+
+void operator_drains(enum fault_kind kind);
+void operator_resumes(enum fault_kind kind);
+void operator_restarts(enum fault_kind kind);
+void operator_reloads(enum fault_kind kind);
+/* Everything back to normal. */
+void operator_ends(void);
+/* After each turn. */
+void operator_check(void);
+
 /* ---- the oracle ---- */
 
 /* requests.c */
@@ -443,6 +465,9 @@ void run_seed(uint64_t seed, bool trace);
 /* The core over this configuration, whose servers are called s0, s1 …; and everything back to where
  * it was before. */
 void run_open(const char *config_text);
+/* A file with this server alone, as it might be after a reload: other numbers, of the same kind. */
+void run_write_changed(char *out, size_t cap, const struct backend *b);
+struct config *run_read_config(const char *text);
 void run_close(void);
 
 /* ---- scenario.c ---- */

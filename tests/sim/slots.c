@@ -103,9 +103,10 @@ static void check_pool(const struct pool *p)
         check_slot(p->slots[i]);
         kept += p->slots[i]->state != CONN_IDLE;
     }
-    CHECK(I8_RECOVERY, p->slot_count == sc->resilience.max_connections,
+    CHECK(I8_RECOVERY, p->stopping || p->slot_count >= sc->resilience.max_connections,
           "%s: a slot was thrown away", sc->name);
-    CHECK(I8_RECOVERY, !is_used(p) || kept >= sc->resilience.min_connections,
+    CHECK(I8_RECOVERY,
+          !is_used(p) || p->server->mode != SERVER_ACTIVE || kept >= sc->resilience.min_connections,
           "%s: only %u connections are kept or on their way", sc->name, kept);
 }
 

@@ -72,8 +72,8 @@ static enum health judge(const struct backend *b, const struct census *n,
 {
     const struct server *s = b->route->server;
     usec_t ticks = 2 * s->sc->resilience.health_check_interval;
-    unsigned wanted = c->min_size ? c->min_size : 1;
-    bool missed = c->min_size > 0 && b->handshakes + b->failed_ever > 0;
+    unsigned min = s->mode == SERVER_ACTIVE ? c->min_size : 0, wanted = min ? min : 1;
+    bool missed = min > 0 && b->handshakes + b->failed_ever > 0;
     if (n->available == 0)
         return c->failed || s->breaker.state != BREAKER_CLOSED || missed ? HEALTH_UNHEALTHY
                                                                          : HEALTH_UNKNOWN;

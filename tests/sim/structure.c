@@ -102,6 +102,10 @@ static bool has_room(const struct pool *p, const struct conn *c, const struct af
                      bool interactive)
 {
     bool shuns = c->suspect && p->server->sharing != CONFIG_SHARING_SESSION;
+    const struct proc *at = (const struct proc *)c->transport;
+    if (p->server->mode != SERVER_ACTIVE || (at && at->generation != at->of->generation) ||
+        c->surplus)
+        return false; /* on purpose without requests */
     if (c->state != CONN_READY || c->draining || shuns || conn_pending(c) ||
         c->running >= p->server->sc->limits.max_in_flight_per_connection)
         return false;

@@ -137,6 +137,7 @@ static void run_until(usec_t now)
     breaker_look();
     slots_check();
     breaker_check();
+    operator_check();
 }
 
 void turn(void)
