@@ -231,6 +231,33 @@ START_TEST(a_dead_server_is_not_tried_while_drained_and_afresh_afterwards)
 }
 END_TEST
 
+START_TEST(the_watchdog_leaves_a_drained_server_alone)
+{
+    world_new(",\"wait_for_ready\":true",
+              ",\"resilience\":{\"recovery_jitter_max\":0,\"force_recovery_interval\":10,"
+              "\"circuit_breaker_threshold\":1}");
+    proxy_start(w.proxy);
+    turn();
+    open_ready(&a, NULL);
+    w.refuse = true;
+    fake_die(fake_at(0));
+    while (server()->breaker.state != BREAKER_OPEN)
+        pass(S);
+    uint64_t forced = metrics_sum(server()->metrics, METRIC_FORCED_RECOVERIES);
+    unsigned opens = w.opens;
+    set(SERVER_DRAIN);
+    client_say(&a, CALL("1"));
+    pass(19 * S);
+    ck_assert_uint_eq(counts().waiting, 1);
+    ck_assert_uint_eq(metrics_sum(server()->metrics, METRIC_FORCED_RECOVERIES), forced);
+    ck_assert_uint_eq(w.opens, opens);
+    pass(2 * S);
+    ck_refused(&a, "\"id\":1");
+    client_close(&a);
+    end();
+}
+END_TEST
+
 /* The breaker's trial is the attempt that the drain ends: that says nothing of the server. */
 START_TEST(a_trial_that_a_drain_ends_is_no_failure)
 {
@@ -433,6 +460,7 @@ int main(void)
     tcase_add_test(t, maintenance_before_the_first_handshake);
     tcase_add_test(t, a_drained_server_is_left_alone);
     tcase_add_test(t, a_dead_server_is_not_tried_while_drained_and_afresh_afterwards);
+    tcase_add_test(t, the_watchdog_leaves_a_drained_server_alone);
     tcase_add_test(t, a_trial_that_a_drain_ends_is_no_failure);
     tcase_add_test(t, an_open_breaker_refuses_also_in_a_drain);
     tcase_add_test(t, a_busy_connection_goes_on_when_the_server_is_resumed);

@@ -379,6 +379,34 @@ START_TEST(a_shorter_time_to_start_holds_for_what_is_starting)
 }
 END_TEST
 
+START_TEST(shorter_intervals_hold_at_once)
+{
+    start(",\"recovery_interval\":1000,\"health_check_interval\":1000", NULL);
+    reload(",\"recovery_interval\":3,\"health_check_interval\":4", NULL, false);
+    ck_assert_uint_eq(server()->sweep.due_at, w.env.now + 3 * S);
+    ck_assert_uint_eq(server()->monitor.due_at, w.env.now + 4 * S);
+    pass(S);
+    reload(",\"recovery_interval\":3,\"health_check_interval\":4", NULL, false);
+    ck_assert_uint_eq(server()->sweep.due_at, w.env.now + 2 * S); /* and are not put off */
+    ck_assert_uint_eq(server()->monitor.due_at, w.env.now + 3 * S);
+    end();
+}
+END_TEST
+
+/* What closes may take the time that its own entry gives it. */
+START_TEST(a_slow_end_is_judged_by_the_entry_of_its_time)
+{
+    start("", ",\"limits\":{\"shutdown_grace\":60}");
+    w.close_delay = 100 * S;
+    reload("", ",\"limits\":{\"shutdown_grace\":1}", true);
+    pass(99 * S);
+    ck_assert_uint_eq(in_state(CONN_CLOSING), 1);
+    pass(2 * S);
+    ck_assert_uint_eq(in_state(CONN_CLOSING), 0);
+    end();
+}
+END_TEST
+
 /* The list is another at the new connection, in whatever slot that is. */
 START_TEST(lists_are_compared_as_after_a_crash)
 {
@@ -551,6 +579,8 @@ int main(void)
     tcase_add_test(t, a_fresh_back_off_follows_an_entry_that_is_no_better);
     tcase_add_test(t, an_attempt_with_the_old_entry_is_given_up);
     tcase_add_test(t, a_shorter_time_to_start_holds_for_what_is_starting);
+    tcase_add_test(t, shorter_intervals_hold_at_once);
+    tcase_add_test(t, a_slow_end_is_judged_by_the_entry_of_its_time);
     tcase_add_test(t, lists_are_compared_as_after_a_crash);
     tcase_add_test(t, a_list_of_before_that_comes_late_is_called_changed);
     tcase_add_test(t, subscriptions_and_level_are_made_again);
