@@ -1,9 +1,10 @@
 /* The admin interface: status, health, metrics and recovery by force, as HTTP over the unix socket
- * config->admin_path. There is no other way in: the socket has mode 0600, and each peer must be
- * root or the user that runs the daemon.
+ * config->admin_path. The socket has mode 0600, and each peer must be root or the user that runs
+ * the daemon. Where config->admin_listen names a port of the loopback interface, everybody on this
+ * machine can read there what holds nothing that servers say (marked below), and change nothing.
  *
- *     GET  /                       what there is
- *     GET  /status[?server=NAME]   JSON: all servers, or one
+ *     GET  /                       what there is (port)
+ *     GET  /status[?server=NAME]   JSON: all servers, or one (port)
  *     POST /recover[?server=NAME]  recovery by force, of all servers or one; JSON: what was done
  *     POST /drain?server=NAME      lets it finish: running calls end, new ones wait in line
  *     POST /maint?server=NAME      the same, but new calls are refused
@@ -12,9 +13,9 @@
  *     GET  /explain?server=NAME    JSON: what is the matter with it, and what happens next
  *     GET  /logs?server=NAME       JSON: the last lines that its processes wrote for people
  *     GET  /log-level              JSON; POST /log-level?level=LEVEL changes it
- *     GET  /metrics                OpenMetrics 1.0
- *     GET  /healthz                200 while the process answers
- *     GET  /readyz                 200 once the first attempt of each server has come to an end
+ *     GET  /metrics                OpenMetrics 1.0 (port)
+ *     GET  /healthz                200 while the process answers (port)
+ *     GET  /readyz                 200 once each server's first attempt has come to an end (port)
  *
  * HEAD works wherever GET does. No request takes a body. Errors are {"error": "a sentence"}. */
 #ifndef FRONT_ADMIN_H

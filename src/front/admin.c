@@ -1,4 +1,5 @@
-/* The admin interface as a whole: its socket and its end. It stands apart from the client
+/* The admin interface as a whole: its doors and its end. Through the socket everything can be done;
+ * the port, if there is one, only shows what is no secret. It stands apart from the client
  * connections of the front on purpose: it has a listener, a limit and a connection object of its
  * own, so that an operator gets in when clients have used up everything that they may. */
 #include "front/admin.h"
@@ -8,6 +9,7 @@
 #include "front/admin_priv.h"
 #include "io/inherit.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +36,24 @@ static int listen_at(struct admin *a, struct inherited *in, const struct listen_
     return r;
 }
 
+/* security.md A08: what was really bound is what counts. */
+static int open_port(struct admin *a)
+{
+    const struct config_listen *where = a->config->admin_listen;
+    const struct listen_options opt = {.max_conns = 2 * ADMIN_PORT_CONNECTIONS_MAX};
+    if (!where)
+        return 0;
+    int r = listener_open_tcp(a->loop, where->host_port, &opt, on_accept, a, &a->port);
+    if (r == 0 && !listener_is_local(a->port))
+        r = -EADDRNOTAVAIL;
+    if (r < 0)
+        log_error(NULL, "cannot open the admin port %s: %s", where->text, strerror(-r));
+    else
+        log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING),
+                   "admin interface, read-only, on http://%s", listener_address(a->port));
+    return r;
+}
+
 int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
               struct inherited *inherited, struct admin **ret)
 {
@@ -53,6 +73,11 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
     }
     log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING), "admin interface on %s",
                listener_address(a->listener));
+    r = open_port(a);
+    if (r < 0) {
+        admin_free(a);
+        return r;
+    }
     *ret = a;
     return 0;
 }
@@ -75,6 +100,7 @@ void admin_free(struct admin *a)
     while ((c = TAILQ_FIRST(&a->conns)))
         admin_conn_close(c);
     listener_free(a->listener);
+    listener_free(a->port);
     buf_done(&a->scratch);
     config_unref(a->config);
     free(a);

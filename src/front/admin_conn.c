@@ -14,6 +14,7 @@
  *
  * One timer. When it fires and output has moved since it was set, it is set anew; otherwise what
  * the state waits for has taken too long. */
+#include "base/log.h"
 #include "base/util.h"
 #include "front/admin_priv.h"
 #include "io/stream.h"
@@ -28,6 +29,9 @@
 #define IDLE_TIME   (60 * USEC_PER_SEC)
 #define STALL_TIME  (30 * USEC_PER_SEC)
 #define LINGER_TIME (2 * USEC_PER_SEC)
+
+/* Refused users are logged at most this often. */
+#define STRANGER_LOG_SPAN (1 * USEC_PER_SEC)
 
 enum admin_state { ADMIN_HEAD, ADMIN_REPLY, ADMIN_LINGER };
 
@@ -51,6 +55,12 @@ struct admin_conn {
     struct loop_corpse corpse;
 };
 
+/* How many there are of its kind. */
+static unsigned *count_of(const struct admin_conn *c)
+{
+    return c->peer.is_unix ? &c->admin->connections : &c->admin->port_connections;
+}
+
 static struct env *env_of(const struct admin_conn *c)
 {
     return &c->admin->loop->env;
@@ -71,9 +81,9 @@ static void detach(struct admin_conn *c)
     c->doc = admin_doc_free(c->doc);
     buf_done(&c->body);
     TAILQ_REMOVE(&a->conns, c, link);
-    a->connections--;
+    --*count_of(c);
     a->whole -= c->whole;
-    listener_closed(a->listener);
+    listener_closed(c->peer.is_unix ? a->listener : a->port);
     loop_bury(a->loop, &c->corpse, free_conn, c);
 }
 
@@ -364,6 +374,20 @@ static void on_timer(void *arg)
     }
 }
 
+/* security.md A01. */
+static void refuse_stranger(struct admin_conn *c)
+{
+    struct admin *a = c->admin;
+    usec_t now = env_of(c)->now;
+    a->strangers++;
+    if (!a->strangers_logged_at || now - a->strangers_logged_at >= STRANGER_LOG_SPAN) {
+        log_warning(NULL, "admin interface: %s (pid %d) was refused (%llu refused since start)",
+                    c->peer.text, (int)c->peer.pid, (unsigned long long)a->strangers);
+        a->strangers_logged_at = now;
+    }
+    refuse(c, 403, "Only root and the user that runs mcpoold may use this socket");
+}
+
 void admin_conn_start(struct admin *a, int fd, const struct peer *peer)
 {
     struct admin_conn *c = xcalloc(1, sizeof(*c));
@@ -373,10 +397,10 @@ void admin_conn_start(struct admin *a, int fd, const struct peer *peer)
     task_init(&c->task, go_on, c);
     c->stream = stream_new(a->loop, fd, fd, NULL, &stream_ops, c);
     TAILQ_INSERT_TAIL(&a->conns, c, link);
-    a->connections++;
+    unsigned n = ++*count_of(c);
     wait_at_most(c, IDLE_TIME);
     if (!admin_allows(peer))
-        refuse(c, 403, "Only root and the user that runs mcpoold may use this socket");
-    else if (a->connections > ADMIN_CONNECTIONS_MAX)
+        refuse_stranger(c);
+    else if (n > (peer->is_unix ? ADMIN_CONNECTIONS_MAX : ADMIN_PORT_CONNECTIONS_MAX))
         refuse(c, 503, "Too many connections; close one and try again");
 }

@@ -11,10 +11,15 @@
 #include "front/admin_priv.h"
 #include "front/origin.h"
 
-static bool host_ok(struct slice host)
+/* At the port only what can be the name of it: on a network, names without a dot may lead anywhere.
+ */
+static bool host_ok(struct slice host, const struct config_listen *port)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    const char *const names[] = {"localhost", "127.0.0.1", "[::1]",
+                                 port ? port->host : "localhost"}; /* such as 127.0.0.2 */
     const struct config_strings loopback = {.n = ARRAY_LEN(names), .v = names};
+    if (port)
+        return host.n && origin_host_allowed(&loopback, host);
     return host.n == 0 || !memchr(host.p, '.', host.n) || origin_host_allowed(&loopback, host);
 }
 
@@ -26,11 +31,11 @@ static bool origin_is_host(struct slice origin, struct slice host)
            slice_eq(slice_of(origin.p + scheme.n, host.n), host);
 }
 
-bool admin_origin_ok(const struct http1_request *head)
+bool admin_origin_ok(const struct http1_request *head, const struct config_listen *port)
 {
     const struct http1_headers *h = &head->headers;
     struct slice origin = http1_header(h, "Origin"), site = http1_header(h, "Sec-Fetch-Site");
-    if (!host_ok(head->host) || http1_header_count(h, "Origin") > 1)
+    if (!host_ok(head->host, port) || http1_header_count(h, "Origin") > 1)
         return false;
     if (origin.p && !origin_is_host(origin, head->host))
         return false;

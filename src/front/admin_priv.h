@@ -14,8 +14,14 @@
  * further ones wait in the kernel. */
 #define ADMIN_CONNECTIONS_MAX 32
 
-/* Responses of which the whole text is held in memory while they are read: /metrics. */
-#define ADMIN_WHOLE_MAX 4
+/* The same for the port, which every user of this machine can connect to, apart: they take nothing
+ * from the socket. */
+#define ADMIN_PORT_CONNECTIONS_MAX 16
+
+/* Responses of which the whole text is held in memory while they are read: /metrics. The last ones
+ * are for the socket. */
+#define ADMIN_WHOLE_MAX      4
+#define ADMIN_PORT_WHOLE_MAX 2
 
 struct admin_conn;
 
@@ -24,13 +30,17 @@ struct admin {
     struct proxy *proxy;
     const struct front *front; /* NULL: none was named */
     struct config *config;     /* one reference */
-    struct listener *listener;
+    struct listener *listener; /* the socket */
+    struct listener *port;     /* config->admin_listen; NULL = none */
     struct event_ring *events; /* borrowed; NULL: none are kept */
     usec_t started_at;
     TAILQ_HEAD(admin_conns, admin_conn) conns;
-    unsigned connections;    /* in conns */
-    unsigned whole;          /* of these, with a long text held */
-    struct buf scratch;      /* of the writers: empty between calls */
+    unsigned connections; /* of the socket, in conns */
+    unsigned port_connections;
+    uint64_t strangers;         /* refused since start */
+    usec_t strangers_logged_at; /* 0: never */
+    unsigned whole;             /* of these, with a long text held */
+    struct buf scratch;         /* of the writers: empty between calls */
 };
 
 /* The answer to a request: a text, or a document that is written while it is read. */
@@ -74,12 +84,14 @@ void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt
 /* Whether a media type stands in Accept, by its own name: a wildcard names none. */
 bool admin_accepts(const struct http1_headers *h, const char *type);
 
-/* Whether a peer may use the interface: root and the user that the daemon runs as. */
+/* Whether a peer may use the interface: on the socket root and the user that the daemon runs as, on
+ * the port whoever is on this machine. */
 bool admin_allows(const struct peer *peer);
 
 /* Whether a request may come from where it says: false for a page of another origin in somebody's
- * browser, be it that it posts here or that it found a name of its own for this machine. */
-bool admin_origin_ok(const struct http1_request *head);
+ * browser, be it that it posts here or that it found a name of its own for this machine. port:
+ * where it came in, NULL for the socket. */
+bool admin_origin_ok(const struct http1_request *head, const struct config_listen *port);
 
 /* ---- modes (admin_modes.c) ---- */
 

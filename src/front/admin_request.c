@@ -1,5 +1,8 @@
 /* Requests of the admin interface: which endpoint, which method, which server.
  *
+ * Through the port only those rows can be read that say so; a row that does not say it is for the
+ * socket alone.
+ *
  * /recover without a server means all of them, so whatever might have been meant to name one and
  * does not (a misspelt parameter, an empty name, a body) is refused, not ignored. */
 #include "base/log.h"
@@ -17,20 +20,23 @@ enum {
     PARAM_ONE_SERVER = 1 << 1, /* server=NAME, and it must be there */
     PARAM_DRY_RUN = 1 << 2,    /* dry_run=1 */
     PARAM_LEVEL = 1 << 3,      /* level=NAME, and it must be there */
+    /* Not a parameter: shown on the port, to every user of this machine, since it holds nothing
+     * that servers say. */
+    ON_PORT = 1 << 8,
 };
 
 struct endpoint {
     const char *path;
     const char *allow; /* methods */
     bool posts;        /* POST, else GET and HEAD */
-    unsigned params;   /* PARAM_* */
+    unsigned params;   /* PARAM_*, ON_PORT */
     admin_answer answer;
     const char *help;
 };
 
 bool admin_allows(const struct peer *peer)
 {
-    return peer->is_unix && (peer->uid == 0 || peer->uid == geteuid());
+    return peer->is_unix ? peer->uid == 0 || peer->uid == geteuid() : peer->is_loopback;
 }
 
 void admin_reply_error(struct admin_reply *ret, unsigned status, const char *fmt, ...)
@@ -102,7 +108,7 @@ static enum metrics_format metrics_format(const struct http1_headers *h)
 
 static void answer_metrics(const struct admin_request *r, struct admin_reply *ret)
 {
-    if (r->admin->whole >= ADMIN_WHOLE_MAX) {
+    if (r->admin->whole >= (r->peer->is_unix ? ADMIN_WHOLE_MAX : ADMIN_PORT_WHOLE_MAX)) {
         admin_reply_error(ret, 503,
                           "%u others are reading the metrics; read them one after the other",
                           r->admin->whole);
@@ -144,8 +150,9 @@ static void answer_recover(const struct admin_request *r, struct admin_reply *re
 static void answer_index(const struct admin_request *r, struct admin_reply *ret);
 
 static const struct endpoint endpoints[] = {
-    {"/", "GET, HEAD", false, 0, answer_index, "this page"},
-    {"/status", "GET, HEAD", false, PARAM_SERVER, answer_status, "all servers, or one, as JSON"},
+    {"/", "GET, HEAD", false, ON_PORT, answer_index, "this page"},
+    {"/status", "GET, HEAD", false, ON_PORT | PARAM_SERVER, answer_status,
+     "all servers, or one, as JSON"},
     {"/recover", "POST", true, PARAM_SERVER, answer_recover,
      "recovers all servers, or one, by force"},
     {"/explain", "GET, HEAD", false, PARAM_ONE_SERVER, admin_answer_explain,
@@ -155,7 +162,7 @@ static const struct endpoint endpoints[] = {
     {"/log-level", "GET, HEAD, POST", false, 0, admin_answer_log_level, "the level of the log"},
     {"/log-level", "GET, HEAD, POST", true, PARAM_LEVEL, admin_answer_set_log_level,
      "another level, until the process ends"},
-    {"/metrics", "GET, HEAD", false, 0, answer_metrics, "OpenMetrics, or Prometheus text"},
+    {"/metrics", "GET, HEAD", false, ON_PORT, answer_metrics, "OpenMetrics, or Prometheus text"},
     {"/drain", "POST", true, PARAM_ONE_SERVER, admin_answer_drain,
      "lets a server finish; new calls wait in line"},
     {"/maint", "POST", true, PARAM_ONE_SERVER, admin_answer_maint,
@@ -163,8 +170,8 @@ static const struct endpoint endpoints[] = {
     {"/resume", "POST", true, PARAM_ONE_SERVER, admin_answer_resume, "ends a drain or maintenance"},
     {"/restart", "POST", true, PARAM_ONE_SERVER, admin_answer_restart,
      "replaces a server's connections without losing calls"},
-    {"/healthz", "GET, HEAD", false, 0, answer_health, "200 while the process answers"},
-    {"/readyz", "GET, HEAD", false, 0, answer_ready,
+    {"/healthz", "GET, HEAD", false, ON_PORT, answer_health, "200 while the process answers"},
+    {"/readyz", "GET, HEAD", false, ON_PORT, answer_ready,
      "200 once every server was tried, whatever came of it"},
 };
 
@@ -181,10 +188,11 @@ static const char *params_text(unsigned params)
 
 static void answer_index(const struct admin_request *r, struct admin_reply *ret)
 {
-    (void)r;
     ret->content_type = ADMIN_TEXT;
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
+        if (!r->peer->is_unix && !(e->params & ON_PORT))
+            continue;
         buf_appendf(&ret->body, "%-4s %s%s %s\n", e->posts ? "POST" : "GET", e->path,
                     params_text(e->params), e->help);
     }
@@ -200,6 +208,24 @@ static const struct endpoint *find_endpoint(struct slice path, bool posts)
         if (slice_is(path, endpoints[i].path) && (!found || endpoints[i].posts == posts))
             found = &endpoints[i];
     return found;
+}
+
+static const struct config_listen *port_of(const struct admin *a)
+{
+    static const struct config_listen unnamed = {.host = "localhost"};
+    return a->config->admin_listen ? a->config->admin_listen : &unnamed;
+}
+
+/* Whether the endpoint can be had through the port like this; false: the answer was given. */
+static bool port_allows(const struct admin *a, const struct endpoint *e, bool gets,
+                        struct admin_reply *ret)
+{
+    if (!e || (gets && (e->params & ON_PORT)))
+        return true;
+    admin_reply_error(ret, 403, "%s; use the socket %s.",
+                      gets ? "This page is not shown here" : "Nothing can be changed here",
+                      a->config->admin_path);
+    return false;
 }
 
 static const struct route *find_server(const struct proxy *proxy, struct slice name)
@@ -235,7 +261,8 @@ static struct slice only_param(struct slice query, const char *name)
 static bool read_query(const struct endpoint *e, struct slice query, struct admin_request *r,
                        struct admin_reply *ret)
 {
-    if (e->params == 0 || (query.n == 0 && !(e->params & (PARAM_ONE_SERVER | PARAM_LEVEL))))
+    if ((e->params & ~(unsigned)ON_PORT) == 0 ||
+        (query.n == 0 && !(e->params & (PARAM_ONE_SERVER | PARAM_LEVEL))))
         return true;
     struct slice value;
     if (e->params & (PARAM_SERVER | PARAM_ONE_SERVER)) {
@@ -275,15 +302,17 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
     };
     bool gets = head->method == HTTP1_GET || head->method == HTTP1_HEAD;
     *ret = (struct admin_reply){.status = 200};
-    if (!e) {
-        admin_reply_error(ret, 404, "There is no such page; GET / lists those that there are.");
-        return;
-    }
-    if (!admin_origin_ok(head)) {
+    if (!admin_origin_ok(head, peer->is_unix ? NULL : port_of(a))) {
         admin_reply_error(
             ret, 403,
             "This page is for browsers and programs of this machine: the request must "
             "name it (Host) as localhost, and come from no other page (Origin).");
+        return;
+    }
+    if (!peer->is_unix && !port_allows(a, e, gets, ret))
+        return;
+    if (!e) {
+        admin_reply_error(ret, 404, "There is no such page; GET / lists those that there are.");
         return;
     }
     if (e->posts ? head->method != HTTP1_POST : !gets) {

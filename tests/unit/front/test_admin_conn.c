@@ -90,7 +90,7 @@ static unsigned count(const char *part)
     return n;
 }
 
-START_TEST(the_socket_is_for_its_owner_only)
+START_TEST(A01_the_socket_is_for_its_owner_only)
 {
     struct stat st;
     begin(NULL);
@@ -101,7 +101,7 @@ START_TEST(the_socket_is_for_its_owner_only)
 }
 END_TEST
 
-START_TEST(a_second_one_on_the_same_path_is_refused)
+START_TEST(A02_a_second_one_on_the_same_path_is_refused)
 {
     struct admin *second = NULL;
     begin(NULL);
@@ -200,7 +200,7 @@ static const struct {
 };
 
 /* One answer, then the end: what follows such a request is not looked at. */
-START_TEST(what_is_no_request_ends_the_connection)
+START_TEST(A03_what_is_no_request_ends_the_connection)
 {
     begin(NULL);
     int fd = dial();
@@ -216,7 +216,7 @@ START_TEST(what_is_no_request_ends_the_connection)
 }
 END_TEST
 
-START_TEST(a_head_without_end_is_refused)
+START_TEST(A03_a_head_without_end_is_refused)
 {
     begin(NULL);
     int fd = dial();
@@ -244,7 +244,7 @@ static void accept_as_stranger(void *arg, int fd, const struct peer *peer)
     admin_conn_start(arg, fd, &stranger);
 }
 
-START_TEST(a_stranger_is_refused_before_he_speaks)
+START_TEST(A01_a_stranger_is_refused_before_he_speaks)
 {
     begin(NULL);
     listener_free(admin->listener);
@@ -263,7 +263,7 @@ START_TEST(a_stranger_is_refused_before_he_speaks)
 }
 END_TEST
 
-START_TEST(one_too_many_is_told_so)
+START_TEST(A04_one_too_many_is_told_so)
 {
     int fds[ADMIN_CONNECTIONS_MAX];
     begin(NULL);
@@ -332,7 +332,7 @@ static void let_pass(usec_t span)
     settle();
 }
 
-START_TEST(who_says_nothing_is_sent_away)
+START_TEST(A03_who_says_nothing_is_sent_away)
 {
     begin(NULL);
     int fd = dial();
@@ -349,7 +349,7 @@ START_TEST(who_says_nothing_is_sent_away)
 }
 END_TEST
 
-START_TEST(who_does_not_end_a_head_is_told_so)
+START_TEST(A03_who_does_not_end_a_head_is_told_so)
 {
     begin(NULL);
     int fd = dial();
@@ -442,19 +442,19 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("connections");
-    tcase_add_test(tc, the_socket_is_for_its_owner_only);
-    tcase_add_test(tc, a_second_one_on_the_same_path_is_refused);
+    tcase_add_test(tc, A01_the_socket_is_for_its_owner_only);
+    tcase_add_test(tc, A02_a_second_one_on_the_same_path_is_refused);
     tcase_add_test(tc, a_request_byte_by_byte);
     tcase_add_test(tc, requests_in_a_row_are_answered_in_order);
     tcase_add_test(tc, old_clients_get_a_body_that_ends_with_the_connection);
     tcase_add_test(tc, a_client_may_end_its_side_and_still_read);
-    tcase_add_loop_test(tc, what_is_no_request_ends_the_connection, 0, ARRAY_LEN(bad));
-    tcase_add_test(tc, a_head_without_end_is_refused);
-    tcase_add_test(tc, a_stranger_is_refused_before_he_speaks);
-    tcase_add_test(tc, one_too_many_is_told_so);
+    tcase_add_loop_test(tc, A03_what_is_no_request_ends_the_connection, 0, ARRAY_LEN(bad));
+    tcase_add_test(tc, A03_a_head_without_end_is_refused);
+    tcase_add_test(tc, A01_a_stranger_is_refused_before_he_speaks);
+    tcase_add_test(tc, A04_one_too_many_is_told_so);
     tcase_add_test(tc, who_does_not_read_is_not_answered_on_and_on);
-    tcase_add_test(tc, who_says_nothing_is_sent_away);
-    tcase_add_test(tc, who_does_not_end_a_head_is_told_so);
+    tcase_add_test(tc, A03_who_says_nothing_is_sent_away);
+    tcase_add_test(tc, A03_who_does_not_end_a_head_is_told_so);
     tcase_add_test(tc, who_stops_reading_is_sent_away);
     tcase_add_test(tc, who_reads_slowly_gets_all_of_it);
     tcase_add_test(tc, everything_open_is_closed_at_the_end);

@@ -18,17 +18,17 @@ static void begin(const char *extra)
     admin = (struct admin){.loop = &loop, .proxy = w.proxy, .config = w.config};
 }
 
-/* The status of the answer to a request line; its body in `body`. */
-static unsigned ask(const char *line)
+/* The status of the answer to a peer's request line with these fields; its body in `body`. */
+static unsigned ask_as(const struct peer *peer, const char *line, const char *fields)
 {
     static const struct http1_limits limits = {
         .max_head_bytes = 4096, .max_line_bytes = 2048, .max_headers = 8};
     struct http1_scan scan = HTTP1_SCAN_INIT;
     struct http1_request head;
     char text[2048];
-    int n = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: x\r\n\r\n", line);
+    int n = snprintf(text, sizeof(text), "%s HTTP/1.1\r\n%s\r\n", line, fields);
     ck_assert_int_eq(http1_parse_request(&scan, slice_of(text, (size_t)n), &limits, &head), n);
-    admin_request(&admin, &head, &operator, & reply);
+    admin_request(&admin, &head, peer, &reply);
     memset(text, 'x', sizeof(text)); /* nobody may keep pointers into it */
     if (reply.doc)
         while (admin_doc_next(reply.doc, &reply.body))
@@ -39,6 +39,11 @@ static unsigned ask(const char *line)
     reply.doc = admin_doc_free(reply.doc);
     buf_done(&reply.body);
     return reply.status;
+}
+
+static unsigned ask(const char *line)
+{
+    return ask_as(&operator, line, "Host: x\r\n");
 }
 
 static const struct {
@@ -115,7 +120,7 @@ START_TEST(one_server_only_when_one_is_named)
 }
 END_TEST
 
-START_TEST(a_name_from_outside_is_cut)
+START_TEST(A06_a_name_from_outside_is_cut)
 {
     begin(NULL);
     char line[1200] = "GET /status?server=";
@@ -336,13 +341,100 @@ START_TEST(long_texts_are_held_for_a_few_readers_only)
 }
 END_TEST
 
-START_TEST(root_and_our_own_user_are_let_in)
+static const struct peer somebody = {.is_loopback = true, .uid = (uid_t)-1};
+
+static const struct {
+    const char *line, *fields;
+    unsigned status;
+    const char *says;
+} port_table[] = {
+    {"GET /", "Host: localhost:7333\r\n", 200, "/status"},
+    {"GET /status", "Host: LocalHost\r\n", 200, "\"name\":\"other\""},
+    {"GET /status?server=fake", "Host: 127.0.0.1:1\r\n", 200, "\"name\":\"fake\""},
+    {"GET /metrics", "Host: [::1]:7333\r\n", 200, "# EOF"},
+    {"GET /healthz", "Host: localhost:7333\r\nOrigin: http://localhost:7333\r\n", 200, "ok"},
+    {"GET /healthz", "Host: localhost:7333\r\nOrigin: http://localhost:3000\r\n", 403,
+     "come from no other page"},
+    {"GET /healthz", "Host: mcpool\r\n", 403, "must name it (Host)"},
+    {"GET /explain?server=fake", "Host: localhost\r\n", 403, "use the socket"},
+    {"GET /logs?server=fake", "Host: localhost\r\n", 403, "use the socket"},
+    {"GET /log-level", "Host: localhost\r\n", 403, "use the socket"},
+    {"HEAD /readyz", "Host: 127.0.0.1\r\n", 503, "\"ready\""},
+    {"GET /nothing", "Host: localhost\r\n", 404, "no such page"},
+    /* nothing can be changed */
+    {"POST /recover", "Host: localhost\r\n", 403, "use the socket"},
+    {"POST /recover?server=fake", "Host: localhost\r\n", 403, "use the socket"},
+    {"GET /recover", "Host: localhost\r\n", 403, "use the socket"},
+    {"HEAD /recover", "Host: localhost\r\n", 403, "use the socket"},
+    {"POST /status", "Host: localhost\r\n", 403, "Nothing can be changed here"},
+    {"DELETE /", "Host: localhost\r\n", 403, "Nothing can be changed here"},
+    /* DNS rebinding, and pages of elsewhere */
+    {"GET /status", "Host: attacker.test\r\n", 403, "must name it (Host)"},
+    {"GET /status", "Host: attacker.test:7333\r\n", 403, "must name it (Host)"},
+    {"GET /status", "Host: localhost.attacker.test\r\n", 403, "must name it (Host)"},
+    {"GET /status", "Host: 192.0.2.1\r\n", 403, "must name it (Host)"},
+    {"GET /status", "Host: localhost\r\nOrigin: http://attacker.test\r\n", 403,
+     "must name it (Host)"},
+    {"GET /status", "Host: localhost\r\nOrigin: null\r\n", 403, "must name it (Host)"},
+    {"GET /status", "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://x.test\r\n", 403,
+     "must name it (Host)"},
+    {"POST /recover", "Host: localhost\r\nOrigin: http://attacker.test\r\n", 403,
+     "must name it (Host)"},
+};
+
+START_TEST(A08_the_port_only_shows_things)
+{
+    begin(OTHER_SERVER);
+    unsigned status = ask_as(&somebody, port_table[_i].line, port_table[_i].fields);
+    if (status != port_table[_i].status)
+        ck_abort_msg("%s is answered %u: %s", port_table[_i].line, status, body);
+    ck_assert_has(body, port_table[_i].says);
+    ck_assert_ptr_null(reply.allow);
+    ck_assert_uint_eq(w.opens, 0);
+    world_end();
+}
+END_TEST
+
+/* What a row does not say is not so: a page that somebody adds is not on the port by accident. */
+START_TEST(A08_the_index_of_the_port_lists_its_own_pages)
+{
+    begin(NULL);
+    ck_assert_uint_eq(ask_as(&somebody, "GET /", "Host: localhost\r\n"), 200);
+    unsigned n = 0;
+    for (char *line = body, *end; (end = strchr(line, '\n')); line = end + 1) {
+        static const char *const known[] = {"/ ", "/status[", "/metrics ", "/healthz ", "/readyz "};
+        *end = 0;
+        ck_assert_int_eq(strncmp(line, "GET  ", 5), 0);
+        bool found = false;
+        for (size_t i = 0; i < ARRAY_LEN(known); i++)
+            found |= strncmp(line + 5, known[i], strlen(known[i])) == 0;
+        ck_assert_msg(found, "a page that this test does not know: %s", line);
+        n++;
+    }
+    ck_assert_uint_eq(n, 5);
+    world_end();
+}
+END_TEST
+
+START_TEST(the_port_leaves_room_for_the_socket)
+{
+    begin(NULL);
+    admin.whole = ADMIN_PORT_WHOLE_MAX;
+    ck_assert_uint_eq(ask_as(&somebody, "GET /metrics", "Host: localhost\r\n"), 503);
+    ck_assert_uint_eq(ask("GET /metrics"), 200);
+    world_end();
+}
+END_TEST
+
+START_TEST(A01_root_and_our_own_user_are_let_in)
 {
     ck_assert(admin_allows(&(struct peer){.is_unix = true, .uid = 0}));
     ck_assert(admin_allows(&(struct peer){.is_unix = true, .uid = geteuid()}));
     ck_assert(!admin_allows(&(struct peer){.is_unix = true, .uid = geteuid() + 1}));
     ck_assert(!admin_allows(&(struct peer){.is_unix = true, .uid = (uid_t)-1}));
-    ck_assert(!admin_allows(&(struct peer){.is_loopback = true, .uid = geteuid()}));
+    /* the port: whoever is on this machine */
+    ck_assert(admin_allows(&(struct peer){.is_loopback = true, .uid = (uid_t)-1}));
+    ck_assert(!admin_allows(&(struct peer){.is_loopback = false, .uid = geteuid()}));
 }
 END_TEST
 
@@ -351,7 +443,7 @@ int main(void)
     TCase *tc = tcase_create("requests");
     tcase_add_loop_test(tc, each_request_gets_its_answer, 0, ARRAY_LEN(table));
     tcase_add_test(tc, one_server_only_when_one_is_named);
-    tcase_add_test(tc, a_name_from_outside_is_cut);
+    tcase_add_test(tc, A06_a_name_from_outside_is_cut);
     tcase_add_test(tc, a_recovery_tries_at_once);
     tcase_add_test(tc, a_recovery_leaves_calls_alone);
     tcase_add_test(tc, a_daemon_that_stops_is_not_ready_and_recovers_nothing);
@@ -360,7 +452,10 @@ int main(void)
     tcase_add_test(tc, modes_are_set_and_shown);
     tcase_add_test(tc, a_drained_server_is_ready_untried);
     tcase_add_test(tc, long_texts_are_held_for_a_few_readers_only);
-    tcase_add_test(tc, root_and_our_own_user_are_let_in);
+    tcase_add_loop_test(tc, A08_the_port_only_shows_things, 0, ARRAY_LEN(port_table));
+    tcase_add_test(tc, A08_the_index_of_the_port_lists_its_own_pages);
+    tcase_add_test(tc, the_port_leaves_room_for_the_socket);
+    tcase_add_test(tc, A01_root_and_our_own_user_are_let_in);
     Suite *s = suite_create("admin_request");
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
