@@ -28,7 +28,7 @@ struct session_ops {
 /* A new session that waits for its `initialize` to be submitted.
  * principal: who the client is ("anonymous", "uid:1000", a token's name); copied.
  * 0, or -EMFILE when max_sessions or max_sessions_per_principal is reached, -ESHUTDOWN while
- * stopping. */
+ * stopping, -ENOENT when the route is gone. */
 int session_new(struct proxy *proxy, const struct route *route, const char *principal,
                 enum session_transport transport, const struct session_ops *ops, void *front_data,
                 struct session **ret);
@@ -38,6 +38,12 @@ int session_new(struct proxy *proxy, const struct route *route, const char *prin
  * found. */
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,
                              struct slice id);
+
+/* The route that the session of this id and principal is on, if that has this name; NULL otherwise.
+ * It may be gone, or be an aggregate endpoint that is none any more: its sessions still reach it.
+ */
+const struct route *session_route_by_id(struct proxy *proxy, const char *principal, struct slice id,
+                                        struct slice name);
 
 /* Goes on with a session of an earlier process, or of another one that has the same key, when
  * session_find does not know the id: the id must have been made with this proxy's key, for the same
@@ -99,7 +105,7 @@ const char *session_handle(const struct session *s);
 enum mcp_version session_version(const struct session *s);
 bool session_is_initialized(const struct session *s); /* initialize was answered */
 const char *session_principal(const struct session *s);
-const struct route *session_route(const struct session *s);
+const struct route *session_route(const struct session *s); /* while the session lives */
 void *session_front_data(const struct session *s);
 
 #endif

@@ -328,6 +328,7 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     LIST_INSERT_HEAD(&s->calls, c, link);
     s->in_flight++;
     s->principal->in_flight++;
+    proxy_note_call(s);
     return c;
 }
 
@@ -464,6 +465,7 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     LIST_REMOVE(c, link);
     s->in_flight--;
     s->principal->in_flight--;
+    proxy_note_call_end(s);
     struct channel *ch = c->channel;
     c->channel = NULL;
     if (answer)
@@ -471,7 +473,6 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     else
         ch->ops->silent_end(ch, c);
     channel_unref(ch);
-    proxy_note_progress(s->proxy);
     call_unref(c);
 }
 

@@ -444,6 +444,9 @@ void lists_on_down(struct conn *c, enum reason why);
 /* pool_user.on_renew: what clients were given is compared with the next connection that is made. */
 void lists_on_renew(struct pool *p);
 
+/* session_idle_timeout is another than before. */
+void sessions_rearm_idle(struct proxy *p);
+
 /* ---- the proxy ---- */
 
 struct pool_state {
@@ -456,13 +459,38 @@ struct pool_state {
     size_t tools_bytes;
 };
 
+/* A route with what the proxy knows of it. The last reference to it frees the server. */
+struct endpoint {
+    struct route route; /* the name is owned */
+    struct proxy *proxy;
+    unsigned refs;
+    struct endpoint *own; /* the one that is named like the server: itself or, of the aggregate
+                             endpoint, that one, of which it holds a reference */
+    /* The rest is of named ones only. */
+    unsigned in_flight; /* calls of all sessions of the server */
+    bool gone;          /* not in the configuration any more: in proxy->leaving */
+    bool closing;       /* server_stop was called … */
+    bool stopped;       /* … and has come to its end */
+    LIST_ENTRY(endpoint) link;
+    struct timer drain; /* gone: when what still runs is ended */
+    struct task check;  /* gone: perhaps nothing runs any more */
+};
+
+static inline struct endpoint *endpoint_of(const struct route *r)
+{
+    return container_of((struct route *)r, struct endpoint, route);
+}
+
 struct proxy {
     struct env *env;
     struct config *config;
-    struct route *routes; /* servers, then the aggregate endpoint when there is one */
+    const struct transport_ops *transport; /* of servers with transport stdio */
+    void *transport_arg;
+    struct endpoint **routes; /* named ones, in the order of the configuration */
     size_t route_count;
-    struct pace pace; /* of the starts of all servers */
-    bool has_aggregate;
+    struct endpoint *aggregate;    /* NULL: there is none */
+    LIST_HEAD(, endpoint) leaving; /* of servers that were removed, until these are stopped */
+    struct pace pace;              /* of the starts of all servers */
     struct session *sessions;
     struct principal *principals;
     bool has_key; /* session ids outlive the process */
@@ -474,11 +502,28 @@ struct proxy {
     void *done_arg;
     struct timer drain;
     struct task check_drained;
+    struct task none_left;   /* stopping, and no server was left to stop */
     struct metrics *metrics; /* those of the process; each server has its own */
 };
 
-/* A call or session ended while draining. */
+/* A call of the session begins; it, or the session itself, has ended. */
+void proxy_note_call(struct session *s);
+void proxy_note_call_end(struct session *s);
 void proxy_note_progress(struct proxy *p);
+
+extern const struct pool_user proxy_pool_user;
+
+/* ---- routes (routes.c) ---- */
+
+/* Makes the routes of p->config; p has none yet. */
+void routes_init(struct proxy *p);
+/* Everything is stopped. */
+void routes_done(struct proxy *p);
+/* Stops the server and, once its calls were told, ends its sessions. endpoint.stopped follows. now:
+ * without the polite ladder; also when it is stopping already. */
+void endpoint_close(struct endpoint *e, bool now);
+/* A server has stopped while the proxy is closing. */
+void proxy_note_stopped(struct proxy *p);
 
 static inline struct proxy *proxy_of(const struct conn *c)
 {

@@ -456,6 +456,11 @@ static void expire(void *arg)
 
 /* ---- birth and death ---- */
 
+void keeper_follow(struct keeper *k, const struct config_limits *limits)
+{
+    k->limits = limits;
+}
+
 void keeper_init(struct keeper *k, struct env *env, const struct config_limits *limits,
                  const struct proxy_transports *tr)
 {

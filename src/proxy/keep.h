@@ -58,6 +58,9 @@ void keeper_init(struct keeper *k, struct env *env, const struct config_limits *
                  const struct proxy_transports *tr);
 void keeper_done(struct keeper *k);
 
+/* Other limits from now on; borrowed until these are replaced or keeper_done. */
+void keeper_follow(struct keeper *k, const struct config_limits *limits);
+
 /* The hash under which a session's id is known. */
 void kept_hash(struct slice id, unsigned char out[KEPT_HASH]);
 

@@ -1,5 +1,4 @@
-/* The proxy: servers and routes from the configuration, the pools' callbacks, and the orderly end.
- */
+/* The proxy: the pools' callbacks, and the orderly end. */
 #include "proxy/proxy.h"
 
 #include "base/log.h"
@@ -141,7 +140,7 @@ static void pool_done(struct pool *p)
     free(st);
 }
 
-static const struct pool_user pool_user = {
+const struct pool_user proxy_pool_user = {
     .start = call_start,
     .refuse = call_refuse,
     .on_ready = on_ready,
@@ -159,27 +158,35 @@ static const struct pool_user pool_user = {
 
 /* ---- the end ---- */
 
-static void one_stopped(void *arg)
+void proxy_note_stopped(struct proxy *p)
 {
-    struct proxy *p = arg;
     if (--p->servers_left == 0)
         p->done(p->done_arg);
 }
 
 static void close_all(struct proxy *p, bool now)
 {
+    struct endpoint *e;
     p->closing = true;
     env_timer_clear(p->env, &p->drain);
     env_task_clear(p->env, &p->check_drained);
     p->servers_left = (unsigned)p->route_count;
-    /* First the servers: what is still in flight gets its one honest error while its session lives.
-     */
+    LIST_FOREACH (e, &p->leaving, link)
+        p->servers_left += !e->stopped;
+    if (p->servers_left == 0)
+        env_defer(p->env, &p->none_left);
     for (size_t i = 0; i < p->route_count; i++)
-        server_stop(p->routes[i].server, now, one_stopped, p);
+        endpoint_close(p->routes[i], now);
+    LIST_FOREACH (e, &p->leaving, link)
+        endpoint_close(e, now);
     while (p->sessions)
         session_end(p->sessions);
-    if (p->route_count == 0)
-        p->done(p->done_arg);
+}
+
+static void none_left(void *arg)
+{
+    struct proxy *p = arg;
+    p->done(p->done_arg);
 }
 
 static unsigned calls_left(const struct proxy *p)
@@ -211,48 +218,29 @@ void proxy_note_progress(struct proxy *p)
         env_defer(p->env, &p->check_drained);
 }
 
-/* ---- routes ---- */
-
-const struct route *route_find(const struct proxy *proxy, struct slice name)
+void proxy_note_call(struct session *s)
 {
-    for (size_t i = 0; i < proxy->route_count + proxy->has_aggregate; i++)
-        if (slice_is(name, proxy->routes[i].name))
-            return &proxy->routes[i];
-    return NULL;
+    endpoint_of(s->route)->own->in_flight++;
 }
 
-const struct route *route_at(const struct proxy *proxy, size_t index)
+void proxy_note_call_end(struct session *s)
 {
-    return index < proxy->route_count ? &proxy->routes[index] : NULL;
+    struct endpoint *e = endpoint_of(s->route)->own;
+    if (--e->in_flight == 0 && e->gone)
+        env_defer(s->proxy->env, &e->check);
+    proxy_note_progress(s->proxy);
 }
 
-static void add_route(struct proxy *p, const struct server_config *sc,
-                      const struct proxy_transports *tr)
-{
-    if (!sc->options.enabled) {
-        log_notice(LOG_CTX(.server = sc->name, .message_id = LOG_ID_SERVER_SKIPPED),
-                   "disabled in the configuration");
-        return;
-    }
-    if (sc->transport != CONFIG_TRANSPORT_STDIO) {
-        log_warning(LOG_CTX(.server = sc->name, .message_id = LOG_ID_SERVER_SKIPPED),
-                    "not served: transport %s is not supported by this version",
-                    config_transport_name(sc->transport));
-        return;
-    }
-    struct server *s = server_new(p->env, p->config, sc, tr->stdio, tr->arg, &pool_user, p);
-    s->pace = &p->pace;
-    s->process_metrics = p->metrics;
-    p->routes[p->route_count++] = (struct route){.name = sc->name, .server = s};
-}
+/* ---- life ---- */
 
 struct proxy *proxy_new(struct env *env, struct config *config, const struct proxy_transports *tr)
 {
     struct proxy *p = xcalloc(1, sizeof(*p));
     p->env = env;
     p->config = config_ref(config);
+    p->transport = tr->stdio;
+    p->transport_arg = tr->arg;
     p->metrics = metrics_new(METRIC_PROCESS);
-    p->routes = xcalloc(config->servers_n + 1, sizeof(*p->routes));
     if (tr->session_key) {
         p->has_key = true;
         memcpy(p->session_key, tr->session_key, SESSION_KEY_SIZE);
@@ -260,28 +248,27 @@ struct proxy *proxy_new(struct env *env, struct config *config, const struct pro
     keeper_init(&p->keeper, env, &config->limits, tr);
     timer_init(&p->drain, drain_over, p);
     task_init(&p->check_drained, check_drained, p);
-    for (size_t i = 0; i < config->servers_n; i++)
-        add_route(p, &config->servers[i], tr);
-    if (p->route_count == 1) {
-        p->has_aggregate = true;
-        p->routes[1] = (struct route){.name = "", .server = p->routes[0].server};
-    }
+    task_init(&p->none_left, none_left, p);
+    routes_init(p);
     return p;
 }
 
 void proxy_start(struct proxy *p)
 {
     for (size_t i = 0; i < p->route_count; i++)
-        server_start(p->routes[i].server);
+        server_start(p->routes[i]->route.server);
 }
 
 void proxy_stop(struct proxy *p, void (*done)(void *), void *arg)
 {
+    struct endpoint *e;
     p->done = done;
     p->done_arg = arg;
     if (p->closing) {
         for (size_t i = 0; i < p->route_count; i++)
-            server_hurry(p->routes[i].server);
+            endpoint_close(p->routes[i], true);
+        LIST_FOREACH (e, &p->leaving, link)
+            endpoint_close(e, true);
         return;
     }
     if (p->stopping) {
@@ -297,13 +284,12 @@ void proxy_stop(struct proxy *p, void (*done)(void *), void *arg)
 
 void proxy_free(struct proxy *p)
 {
-    for (size_t i = 0; i < p->route_count; i++)
-        server_free(p->routes[i].server);
+    routes_done(p);
     env_timer_clear(p->env, &p->drain);
     env_task_clear(p->env, &p->check_drained);
+    env_task_clear(p->env, &p->none_left);
     keeper_done(&p->keeper);
     explicit_bzero(p->session_key, sizeof(p->session_key));
-    free(p->routes);
     metrics_free(p->metrics);
     config_unref(p->config);
     free(p);

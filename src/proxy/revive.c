@@ -195,7 +195,7 @@ static bool is_good(struct proxy *p, const struct route *route, const char *prin
     unsigned char route_hash[SESSION_ID_ROUTE], principal_hash[SESSION_ID_PRINCIPAL];
     if (!p->has_key || !session_id_read(p->session_key, id, f))
         return false;
-    session_id_route(route->server->sc->name, route_hash);
+    session_id_route(route_server_name(route), route_hash);
     session_id_principal(principal, principal_hash);
     return memcmp(f->route, route_hash, SESSION_ID_ROUTE) == 0 &&
            memcmp(f->principal, principal_hash, SESSION_ID_PRINCIPAL) == 0 &&

@@ -98,6 +98,14 @@ static void touch_idle(struct session *s)
         env_timer_set(s->proxy->env, &s->idle, s->proxy->env->now + span);
 }
 
+void sessions_rearm_idle(struct proxy *p)
+{
+    for (struct session *s = p->sessions; s; s = s->hh.next) {
+        env_timer_clear(p->env, &s->idle);
+        touch_idle(s);
+    }
+}
+
 static void idle_over(void *arg)
 {
     struct session *s = arg;
@@ -113,6 +121,7 @@ static void idle_over(void *arg)
 static void bury(void *arg)
 {
     struct session *s = arg;
+    route_unref(s->route);
     free(s);
 }
 
@@ -123,6 +132,8 @@ int session_make(struct proxy *proxy, const struct route *route, const char *pri
     const struct config_limits *l = &proxy->config->limits;
     if (proxy->stopping)
         return -ESHUTDOWN;
+    if (route_is_gone(route))
+        return -ENOENT;
     struct principal *pr;
     HASH_FIND_STR(proxy->principals, principal, pr);
     if (HASH_COUNT(proxy->sessions) >= l->max_sessions ||
@@ -131,7 +142,7 @@ int session_make(struct proxy *proxy, const struct route *route, const char *pri
 
     struct session *s = xcalloc(1, sizeof(*s));
     s->proxy = proxy;
-    s->route = route;
+    s->route = route_ref(route);
     s->transport = transport;
     s->ops = ops;
     s->front_data = front_data;
@@ -171,6 +182,15 @@ struct session *session_find(struct proxy *proxy, const struct route *route, con
         !slice_is(slice_str(s->principal->name), principal))
         return NULL;
     return s;
+}
+
+const struct route *session_route_by_id(struct proxy *proxy, const char *principal, struct slice id,
+                                        struct slice name)
+{
+    const struct session *s = session_of_id(proxy, id);
+    bool is_it = s && s->state == SESSION_OPEN && slice_is(name, s->route->name) &&
+                 slice_is(slice_str(s->principal->name), principal);
+    return is_it ? s->route : NULL;
 }
 
 static void drop_pending(struct session *s)

@@ -59,6 +59,9 @@ static void submit_request(struct session *s, struct channel *ch, struct payload
         call_answer(c, SLICE("{}"));
     } else if (s->proxy->stopping) {
         call_fail(c, MCP_E_INTERNAL, REASON_SHUTTING_DOWN, "no", 0, "mcpool is shutting down");
+    } else if (route_is_gone(s->route)) {
+        call_fail(c, MCP_E_INTERNAL, REASON_SHUTTING_DOWN, "no", 0,
+                  "The server was removed from the configuration");
     } else if (m->method == MCP_INITIALIZE) {
         session_initialize(s, c, text->text, m);
     } else if (is_hidden(s, m->method)) {
