@@ -36,10 +36,15 @@ struct transport_events {
 struct transport_ops {
     const char *name;
     /* Begins to open. tr_arg: proxy_transports.arg. slot names the pool slot in log lines. The
-     * configuration outlives the transport. Never fails: failures come through on_down. */
+     * configuration outlives the transport, or `follow` names another in its place. Never fails:
+     * failures come through on_down. */
     struct transport *(*open)(void *tr_arg, const struct server_config *sc,
                               const struct config *config, unsigned slot,
                               const struct transport_events *ev, void *ev_arg);
+    /* What may change while it lives (limits, what becomes of stderr) is as this entry says from
+     * now on; what it was opened with stays. NULL: it goes on as it was opened. */
+    void (*follow)(struct transport *t, const struct server_config *sc,
+                   const struct config *config);
     /* Queues one message; edits may be NULL. Returns its mark for `handed_over`. Nothing is
      * dropped: the caller bounds what it sends by `pending`. */
     uint64_t (*send)(struct transport *t, const struct payload *text,

@@ -46,6 +46,9 @@ struct line_piece {
  * above max_bytes goes straight to oversize. */
 void line_reader_init(struct line_reader *r, size_t large_bytes, size_t max_bytes);
 
+/* Other limits from the next line on, and for the rest of the present one. */
+void line_reader_limit(struct line_reader *r, size_t large_bytes, size_t max_bytes);
+
 /* Looks at the unconsumed input. true: *ret_piece is filled. In both cases the owner consumes
  * *ret_consumed bytes before the next call (blank lines may be consumed without a piece). */
 bool line_next(struct line_reader *r, struct slice in, size_t *ret_consumed,

@@ -255,9 +255,10 @@ static void follow(struct proxy *p, const struct config_plan *plan)
         }
         struct endpoint *e = take_named(old, old_count, sc->name);
         p->routes[p->route_count++] = e ? e : make_named(p, sc);
-        if (e) {
-            server_renew(e->route.server, p->config, sc,
-                         sp->fate == CONFIG_SERVER_CHANGED && sp->effect == CONFIG_EFFECT_RENEW);
+        if (e && sp->fate == CONFIG_SERVER_CHANGED) {
+            server_renew(e->route.server, p->config, sc, sp->effect == CONFIG_EFFECT_RENEW);
+        } else if (e) {
+            server_follow(e->route.server, p->config, sc);
         } else {
             log_notice(LOG_CTX(.server = sc->name), "added");
             server_start(p->routes[p->route_count - 1]->route.server);

@@ -403,6 +403,17 @@ static const struct transport_events events = {
     .on_closed = on_closed,
 };
 
+void conn_follow(struct conn *c)
+{
+    const struct server *s = c->pool->server;
+    if (!c->transport || !c->transport->ops->follow)
+        return;
+    c->transport->ops->follow(c->transport, s->sc, s->config);
+    config_unref(c->config);
+    c->config = config_ref(s->config);
+    c->sc = s->sc;
+}
+
 void conn_open(struct conn *c)
 {
     struct server *s = c->pool->server;

@@ -66,6 +66,8 @@ void conn_retire(struct conn *c, bool now);
 void conn_let_go(struct conn *c, bool now, const char *why);
 /* Closes without waiting any longer; for one that is CLOSING. */
 void conn_hurry(struct conn *c);
+/* The server has another entry: what can change while a transport lives does. */
+void conn_follow(struct conn *c);
 /* The handshake is done. */
 void conn_ready(struct conn *c, const char *why);
 /* Whether the server was heard since, to the byte; brings heard_at up to date. */

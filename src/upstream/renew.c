@@ -10,7 +10,7 @@
  *   - subscriptions, log level and the comparison of lists follow as after a loss.
  * What waits after a failure is tried with the new entry at once: the operator changed something.
  *
- * The transports keep the configuration that they were made from (conn.config). */
+ * The transports keep what they were opened with; their limits follow (conn_follow). */
 #include "base/log.h"
 #include "base/util.h"
 #include "internal.h"
@@ -246,13 +246,12 @@ static void adopt(struct server *s, const struct server_config *old)
 void server_renew(struct server *s, struct config *config, const struct server_config *sc,
                   bool renew_connections)
 {
-    struct config *old = s->config;
     const struct server_config *old_sc = s->sc;
     struct server_counts n;
     if (s->stopping)
         return;
-    s->config = config_ref(config);
-    s->sc = sc;
+    struct config *old = config_ref(s->config);
+    server_follow(s, config, sc);
     adopt(s, old_sc);
     config_unref(old);
     server_count(s, &n);

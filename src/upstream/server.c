@@ -62,6 +62,17 @@ struct server *server_new(struct env *env, struct config *config, const struct s
     return s;
 }
 
+void server_follow(struct server *s, struct config *config, const struct server_config *sc)
+{
+    struct config *old = s->config;
+    s->config = config_ref(config);
+    s->sc = sc;
+    for (struct pool *p = s->pools; p; p = p->next)
+        for (unsigned i = 0; i < p->slot_count; i++)
+            conn_follow(p->slots[i]);
+    config_unref(old);
+}
+
 void server_start(struct server *s)
 {
     struct pool *p = pool_get(s, "anonymous", 0);

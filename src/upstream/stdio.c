@@ -27,6 +27,8 @@
 #include <unistd.h>
 
 #define OVERSIZE_DRAIN 4
+/* Room in an input buffer beyond the longest line that is held as a whole. */
+#define IN_SLACK 1024
 /* Between the end of stdout and the news of the exit, either of which may come first. */
 #define SETTLE (20 * USEC_PER_MSEC)
 /* How long the last words on stderr are waited for once the process is gone. */
@@ -45,8 +47,9 @@ struct stdio {
     struct stream *io;  /* reads the child's stdout, writes its stdin */
     struct stream *err; /* the child's stderr */
     struct line_reader lines, err_lines;
-    struct spool *spool;   /* a big line on its way */
-    struct rpc_scan *scan; /* of that line; NULL once it is lost, then big_fault says why */
+    size_t in_max, err_max; /* the longest line that is held as a whole */
+    struct spool *spool;    /* a big line on its way */
+    struct rpc_scan *scan;  /* of that line; NULL once it is lost, then big_fault says why */
     enum reason big_fault;
     struct rpc_id_hunt hunt; /* of that line, should it turn out too big */
     uint64_t big_bytes;      /* of that line so far */
@@ -490,10 +493,11 @@ static int spawn(struct stdio *t)
     free(envp);
     if (r < 0)
         return r;
-    size_t large = t->sc->limits.stream_above;
-    struct stream_options io_opt = {.in_max = large + 1024};
+    t->in_max = t->sc->limits.stream_above;
+    t->err_max = t->sc->limits.stderr_line_bytes;
+    struct stream_options io_opt = {.in_max = t->in_max + IN_SLACK};
     t->io = stream_new(t->loop, out, in, &io_opt, &io_ops, t);
-    struct stream_options err_opt = {.in_max = t->sc->limits.stderr_line_bytes + 1024};
+    struct stream_options err_opt = {.in_max = t->err_max + IN_SLACK};
     t->err = stream_new(t->loop, err, -1, &err_opt, &err_ops, t);
     log_info(CTX(t, .message_id = LOG_ID_CHILD_STARTED), "started %s, pid %d", t->sc->command,
              (int)child_pid(t->child));
@@ -542,6 +546,24 @@ static struct transport *stdio_open(void *tr_arg, const struct server_config *sc
 }
 
 /* ---- the rest of the table ---- */
+
+/* Input buffers only grow: a line that a smaller one could not hold may be in them already. */
+static void stdio_follow(struct transport *tr, const struct server_config *sc,
+                         const struct config *config)
+{
+    struct stdio *t = stdio_of(tr);
+    const struct config_limits *l = &sc->limits;
+    t->sc = sc;
+    t->config = config;
+    line_reader_limit(&t->lines, l->stream_above, l->max_response_bytes);
+    line_reader_limit(&t->err_lines, l->stderr_line_bytes, l->stderr_line_bytes);
+    t->in_max = l->stream_above > t->in_max ? l->stream_above : t->in_max;
+    t->err_max = l->stderr_line_bytes > t->err_max ? l->stderr_line_bytes : t->err_max;
+    if (t->io)
+        stream_set_in_max(t->io, t->in_max + IN_SLACK);
+    if (t->err)
+        stream_set_in_max(t->err, t->err_max + IN_SLACK);
+}
 
 static uint64_t stdio_send(struct transport *tr, const struct payload *text,
                            const struct rpc_edits *edits)
@@ -600,6 +622,7 @@ static void stdio_close(struct transport *tr, bool now)
 const struct transport_ops stdio_transport = {
     .name = "stdio",
     .open = stdio_open,
+    .follow = stdio_follow,
     .send = stdio_send,
     .handed_over = stdio_handed_over,
     .pending = stdio_pending,

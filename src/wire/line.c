@@ -11,10 +11,14 @@
 
 void line_reader_init(struct line_reader *r, size_t large_bytes, size_t max_bytes)
 {
-    *r = (struct line_reader){
-        .large_bytes = large_bytes < LINE_LARGE_MIN ? LINE_LARGE_MIN : large_bytes,
-        .max_bytes = max_bytes,
-    };
+    *r = (struct line_reader){0};
+    line_reader_limit(r, large_bytes, max_bytes);
+}
+
+void line_reader_limit(struct line_reader *r, size_t large_bytes, size_t max_bytes)
+{
+    r->large_bytes = large_bytes < LINE_LARGE_MIN ? LINE_LARGE_MIN : large_bytes;
+    r->max_bytes = max_bytes;
 }
 
 static struct slice from(struct slice s, size_t at)
