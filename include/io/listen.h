@@ -51,6 +51,9 @@ int listener_open_fd(struct loop *loop, int fd, const struct listen_options *opt
 /* One accepted connection ended: the count for max_conns falls. Not after listener_free. */
 void listener_closed(struct listener *l);
 
+/* Another max_conns from now on. */
+void listener_limit(struct listener *l, size_t max_conns);
+
 /* Stops accepting and closes; also from inside the accept callback. Connections already handed over
  * are not touched. Accepts NULL. */
 void listener_free(struct listener *l);

@@ -1,5 +1,5 @@
-/* Documents: a head, one piece per server, an end. A document remembers the index of the next
- * server and no pointer into anything that changes between two pieces. */
+/* Documents: a head, one piece per server, an end. A document holds references to the routes that
+ * it tells of, so that a reload between two pieces neither shifts them nor takes one away. */
 #include "front/admin_doc.h"
 #include "front/admin.h"
 
@@ -14,12 +14,26 @@
 struct admin_doc {
     enum admin_doc_kind kind;
     struct admin_view view;
-    const struct route *only; /* NULL: all */
+    const struct route **routes; /* refs */
+    size_t routes_n;
     struct recover_result *results;
     struct admin_json json;
     bool begun;
     size_t next; /* server */
 };
+
+static void take_routes(struct admin_doc *d, const struct route *only)
+{
+    const struct route *r;
+    size_t n = 0;
+    while (!only && route_at(d->view.proxy, n))
+        n++;
+    d->routes = xcalloc(n + 1, sizeof(*d->routes));
+    if (only)
+        d->routes[d->routes_n++] = route_ref(only);
+    while (!only && (r = route_at(d->view.proxy, d->routes_n)))
+        d->routes[d->routes_n++] = route_ref(r);
+}
 
 struct admin_doc *admin_doc_new(enum admin_doc_kind kind, const struct admin_view *view,
                                 const struct route *only, struct recover_result *results)
@@ -27,15 +41,19 @@ struct admin_doc *admin_doc_new(enum admin_doc_kind kind, const struct admin_vie
     struct admin_doc *d = xcalloc(1, sizeof(*d));
     d->kind = kind;
     d->view = *view;
-    d->only = only;
     d->results = results;
+    take_routes(d, only);
     return d;
 }
 
 struct admin_doc *admin_doc_free(struct admin_doc *d)
 {
-    if (d)
-        free(d->results);
+    if (!d)
+        return NULL;
+    for (size_t i = 0; i < d->routes_n; i++)
+        route_unref(d->routes[i]);
+    free(d->routes);
+    free(d->results);
     free(d);
     return NULL;
 }
@@ -52,9 +70,7 @@ bool admin_all_tried(const struct proxy *proxy)
 
 static const struct route *route_of(const struct admin_doc *d, size_t index)
 {
-    if (d->only)
-        return index == 0 ? d->only : NULL;
-    return route_at(d->view.proxy, index);
+    return index < d->routes_n ? d->routes[index] : NULL;
 }
 
 static void write_usage(struct admin_json *j, const struct admin_view *v)

@@ -115,14 +115,29 @@ static const struct stream_ops stream_ops = {
     .on_drain = on_drain,
 };
 
+/* Room for a head of the largest size, and some of what follows; 0: what a stream has anyway. */
+static size_t input_room(const struct front *f)
+{
+    size_t head = front_limits(f)->max_head_bytes;
+    return head > 48 * 1024 ? head + 16 * 1024 : 0;
+}
+
+void client_follow(struct client *c)
+{
+    size_t room = input_room(c->front);
+    if (c->stream && room > c->input_room) {
+        stream_set_in_max(c->stream, room);
+        c->input_room = room;
+    }
+}
+
 void client_start(struct front_listener *l, int fd, struct peer_group *peer)
 {
     struct front *f = l->front;
     const struct config_limits *limits = front_limits(f);
     struct client *c = xcalloc(1, sizeof(*c));
-    struct stream_options opt = {0};
-    if (limits->max_head_bytes > 48 * 1024)
-        opt.in_max = limits->max_head_bytes + 16 * 1024;
+    c->input_room = input_room(f);
+    struct stream_options opt = {.in_max = c->input_room};
     c->front = f;
     c->listener = l;
     c->peer = peer_group_ref(peer);
@@ -137,12 +152,6 @@ void client_start(struct front_listener *l, int fd, struct peer_group *peer)
     /* A local program may keep a pipe to us open for as long as it likes before it speaks. */
     if (!l->is_unix && limits->idle_connection_timeout)
         client_set_timer(c, f->env->now + limits->idle_connection_timeout);
-}
-
-static void listener_unref(struct front_listener *l)
-{
-    if (--l->refs == 0)
-        free(l);
 }
 
 /* The stream is out of our hands already. */
@@ -200,7 +209,7 @@ static void client_free(struct client *c)
         c->ops->free(c->impl);
     LIST_REMOVE(c, link);
     peers_put(&c->front->peers, c->peer);
-    listener_unref(c->listener);
+    front_listener_unref(c->listener);
     free(c);
 }
 

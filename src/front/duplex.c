@@ -33,7 +33,7 @@ void duplex_init(struct duplex *d, struct front *f, enum session_transport trans
 {
     d->head.transport = transport;
     d->front = f;
-    d->route = route;
+    d->route = route_ref(route);
     d->principal = principal;
     d->channel = channel;
     task_init(&d->end, end_task, d);
@@ -52,6 +52,7 @@ void duplex_done(struct duplex *d)
     if (d->session)
         session_end(d->session);
     d->session = NULL;
+    d->route = route_unref(d->route);
 }
 
 /* ---- errors of our own ---- */
@@ -90,13 +91,11 @@ static void initialize(struct duplex *d, struct payload *text, const struct rpc_
     int r = session_new(d->front->proxy, d->route, d->principal, d->head.transport, &session_ops, d,
                         &d->session);
     if (r < 0) {
-        bool stopping = r == -ESHUTDOWN;
         struct buf b = BUF_INIT;
         d->session = NULL;
         proxy_write_error(&b, rpc_span(text->text, m->id), MCP_E_INTERNAL,
-                          stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
-                          *d->route->name ? d->route->name : NULL, "no", USEC_PER_SEC,
-                          stopping ? "mcpool is shutting down" : "Too many sessions");
+                          session_refusal_reason(r), *d->route->name ? d->route->name : NULL, "no",
+                          r == -ENOENT ? 0 : USEC_PER_SEC, session_refusal_text(r));
         send_text(d, &b);
         buf_done(&b);
         return;

@@ -9,11 +9,11 @@
 struct duplex {
     struct front_data head;
     struct front *front;
-    const struct route *route;
-    const char *principal;   /* borrowed from the owner's peer */
-    struct channel *channel; /* the owner's, borrowed: answers, errors and pushes go there */
-    struct session *session; /* NULL before initialize and after the end */
-    struct task end;         /* ends a session whose initialize failed */
+    const struct route *route; /* ref */
+    const char *principal;     /* borrowed from the owner's peer */
+    struct channel *channel;   /* the owner's, borrowed: answers, errors and pushes go there */
+    struct session *session;   /* NULL before initialize and after the end */
+    struct task end;           /* ends a session whose initialize failed */
     void (*on_session_end)(struct duplex *d); /* may be NULL */
 };
 

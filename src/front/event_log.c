@@ -103,6 +103,13 @@ static struct event_log *oldest_of_owner(struct event_owner *o)
     return found;
 }
 
+static void trim_total(struct event_budget *b)
+{
+    size_t max = b->limits->event_buffer_total_bytes;
+    while (b->bytes > max || b->mapped > max)
+        evict(TAILQ_FIRST(&b->by_age));
+}
+
 static void make_fit(struct event_log *log)
 {
     struct event_owner *o = log->owner;
@@ -112,8 +119,13 @@ static void make_fit(struct event_log *log)
         drop_first(log);
     while (o->bytes > l->event_buffer_session_bytes)
         evict(oldest_of_owner(o));
-    while (b->bytes > l->event_buffer_total_bytes || b->mapped > l->event_buffer_total_bytes)
-        evict(TAILQ_FIRST(&b->by_age));
+    trim_total(b);
+}
+
+void event_budget_follow(struct event_budget *b, const struct config_limits *limits)
+{
+    b->limits = limits;
+    trim_total(b);
 }
 
 uint64_t event_log_append(struct event_log *log, usec_t now, bool is_answer,

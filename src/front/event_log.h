@@ -58,6 +58,9 @@ void event_owner_init(struct event_owner *o, struct event_budget *b);
 /* Frees all logs of the owner. */
 void event_owner_done(struct event_owner *o);
 
+/* Other limits from now on; what is too much for all together goes at once. */
+void event_budget_follow(struct event_budget *b, const struct config_limits *limits);
+
 /* Whether logs can hold anything at all under these limits. */
 bool event_budget_enabled(const struct event_budget *b);
 

@@ -14,6 +14,7 @@
 #include "upstream/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,6 +27,9 @@
 
 /* How often front_finish looks whether everything was written. */
 #define FINISH_SPAN (10 * USEC_PER_MSEC)
+
+/* front_listener.where of sockets that stand in for entries of `listen`. */
+#define INHERITED "http"
 
 /* ---- admission ---- */
 
@@ -61,12 +65,22 @@ static void on_accept(void *arg, int fd, const struct peer *peer)
     peers_put(&f->peers, g);
 }
 
+bool front_reaches(const struct front_listener *l, const struct route *r)
+{
+    return !l->route || strcmp(route_server_name(l->route), route_server_name(r)) == 0;
+}
+
+/* A connection may outlast its listener, and its server: what is configured under the same name now
+ * is as good. */
 const struct route *front_route(const struct front_listener *l, struct slice name)
 {
-    if (name.n == 0 && l->route)
-        return l->route;
+    if (name.n == 0 && l->route) {
+        if (!route_is_gone(l->route))
+            return l->route;
+        name = slice_str(route_server_name(l->route));
+    }
     const struct route *r = route_find(l->front->proxy, name);
-    return r && l->route && r->server != l->route->server ? NULL : r;
+    return r && front_reaches(l, r) ? r : NULL;
 }
 
 /* ---- listeners ---- */
@@ -89,10 +103,42 @@ static bool must_check_host(const struct front *f, const struct front_listener *
 /* Where clients come in. */
 struct door {
     bool is_unix;
-    const char *where;         /* address or path; a name when it is inherited */
-    const struct route *route; /* as in front_listener */
-    int inherited;             /* the listening descriptor; -1: to be opened */
+    const char *where;  /* as in front_listener */
+    const char *server; /* as in front_listener */
+    int inherited;      /* the listening descriptor; -1: to be opened */
 };
+
+/* Lines name no endpoint, so on sockets of `listen` they are understood only where there is one
+ * choice. */
+static const struct route *route_behind(const struct front_listener *l)
+{
+    if (!l->server && !l->is_unix)
+        return NULL;
+    return route_find(l->front->proxy, slice_str(l->server ? l->server : ""));
+}
+
+/* What the configuration says of a listener that is open. */
+static void listener_follow(struct front_listener *l)
+{
+    struct front *f = l->front;
+    const struct route *old = l->route, *r = route_behind(l);
+    l->route = r ? route_ref(r) : NULL;
+    route_unref(old);
+    l->check_host = must_check_host(f, l);
+    listener_limit(l->listener, front_limits(f)->max_client_connections);
+    if (!l->is_unix && !f->http_url[0])
+        snprintf(f->http_url, sizeof(f->http_url), "http://%s", listener_address(l->listener));
+}
+
+void front_listener_unref(struct front_listener *l)
+{
+    if (--l->refs > 0)
+        return;
+    route_unref(l->route);
+    free(l->where);
+    free(l->server);
+    free(l);
+}
 
 static int listen_at(struct front_listener *l, const struct door *d)
 {
@@ -104,60 +150,91 @@ static int listen_at(struct front_listener *l, const struct door *d)
                       : listener_open_tcp(f->loop, d->where, &opt, on_accept, l, &l->listener);
 }
 
-static int open_listener(struct front *f, const struct door *d)
+/* Opens it as c wants it, and no more. */
+static int make_listener(struct front *f, const struct config *c, const struct door *d,
+                         struct front_listener **ret)
 {
-    bool is_unix = d->is_unix;
-    struct front_listener *l = xcalloc(1, sizeof(*l)), *last;
+    struct front_listener *l = xcalloc(1, sizeof(*l));
     l->front = f;
-    l->route = d->route;
-    l->is_unix = is_unix;
+    l->is_unix = d->is_unix;
     l->inherited = d->inherited >= 0;
+    l->where = xstrdup(d->where);
+    l->server = d->server ? xstrdup(d->server) : NULL;
     l->refs = 1;
     int r = listen_at(l, d);
     if (r < 0) {
-        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING), "cannot listen on %s%s: %s",
-                  is_unix ? "unix:" : "", d->where, strerror(-r));
         if (d->inherited >= 0)
             close(d->inherited);
-        free(l);
+        front_listener_unref(l);
         return r;
     }
     /* What the configuration took for a loopback address when it was checked may be another now. */
-    if (!listener_is_local(l->listener) && !f->config->tokens_n &&
-        !f->config->allow_unauthenticated) {
-        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
-                  "%s leads to %s, which other machines can reach, and there are no \"tokens\": "
-                  "add some, or say \"allow_unauthenticated\": true",
-                  d->where, listener_address(l->listener));
+    if (!listener_is_local(l->listener) && !c->tokens_n && !c->allow_unauthenticated) {
         listener_free(l->listener);
-        free(l);
+        front_listener_unref(l);
         return -EPERM;
     }
-    l->check_host = must_check_host(f, l);
-    if (!is_unix && !f->http_url[0])
-        snprintf(f->http_url, sizeof(f->http_url), "http://%s", listener_address(l->listener));
-    last = LIST_FIRST(&f->listeners);
-    while (last && LIST_NEXT(last, link))
-        last = LIST_NEXT(last, link);
+    *ret = l;
+    return 0;
+}
+
+static const char *why_not(int r)
+{
+    return r == -EPERM
+               ? "other machines can reach it, and there are no \"tokens\": add some, or say "
+                 "\"allow_unauthenticated\": true"
+               : strerror(-r);
+}
+
+static struct front_listener *last_of(struct front_listener *l)
+{
+    while (l && LIST_NEXT(l, link))
+        l = LIST_NEXT(l, link);
+    return l;
+}
+
+static void add_listener(struct front *f, struct front_listener *l)
+{
+    struct front_listener *last = last_of(LIST_FIRST(&f->listeners));
     if (last)
         LIST_INSERT_AFTER(last, l, link);
     else
         LIST_INSERT_HEAD(&f->listeners, l, link);
     log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING), "listening on %s%s%s",
-               is_unix ? "" : "http://", listener_address(l->listener),
+               l->is_unix ? "" : "http://", listener_address(l->listener),
                l->inherited ? " (inherited)" : "");
+}
+
+static int open_listener(struct front *f, const struct door *d)
+{
+    struct front_listener *l;
+    int r = make_listener(f, f->config, d, &l);
+    if (r < 0) {
+        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING), "cannot listen on %s%s: %s",
+                  d->is_unix ? "unix:" : "", d->where, why_not(r));
+        return r;
+    }
+    listener_follow(l);
+    add_listener(f, l);
     return 0;
 }
 
-/* The door of a server: the socket that was inherited for it, or one in the runtime directory. */
-static int open_server_door(struct front *f, struct inherited *in, const char *name,
-                            const struct route *route)
+/* The path of a server's own socket. false: it is too long. */
+static bool server_path(const struct config *c, const char *server, char out[static PATH_MAX])
 {
-    char path[4096];
-    int n = snprintf(path, sizeof(path), "%s/%s.sock", f->config->runtime_dir, name);
-    if (n < 0 || (size_t)n >= sizeof(path))
+    const char *name = *server ? server : "mcp";
+    int n = snprintf(out, PATH_MAX, "%s/%s.sock", c->runtime_dir, name);
+    return n >= 0 && n < PATH_MAX;
+}
+
+/* The door of a server: the socket that was inherited for it, or one in the runtime directory. */
+static int open_server_door(struct front *f, struct inherited *in, const char *server)
+{
+    char path[PATH_MAX];
+    const char *name = *server ? server : "mcp";
+    if (!server_path(f->config, server, path))
         return -ENAMETOOLONG;
-    struct door d = {.is_unix = true, .where = path, .route = route};
+    struct door d = {.is_unix = true, .where = path, .server = server};
     d.inherited = inherit_claim_path(in, path);
     if (d.inherited < 0)
         d.inherited = inherit_claim_unix(in, strrchr(path, '/') + 1);
@@ -167,17 +244,15 @@ static int open_server_door(struct front *f, struct inherited *in, const char *n
 }
 
 /* Opens what the manager listens on for us under the name "http". */
-static int open_inherited(struct front *f, struct inherited *in, const struct route *aggregate,
-                          bool *ret_tcp)
+static int open_inherited(struct front *f, struct inherited *in, bool *ret_tcp)
 {
-    struct door d = {.where = "http"};
+    struct door d = {.where = INHERITED};
     int r = 0;
     while (r == 0 && (d.inherited = inherit_claim_inet(in, "http")) >= 0) {
         *ret_tcp = true;
         r = open_listener(f, &d);
     }
     d.is_unix = true;
-    d.route = aggregate;
     while (r == 0 && (d.inherited = inherit_claim_unix(in, "http")) >= 0)
         r = open_listener(f, &d);
     return r;
@@ -194,7 +269,7 @@ static bool is_open(const struct front *f, const char *address)
 
 /* Opens the entries of `listen`. Sockets that were inherited stand in for those that are TCP: their
  * addresses are then a matter of the socket unit. */
-static int open_configured(struct front *f, struct inherited *in, const struct route *aggregate)
+static int open_configured(struct front *f, struct inherited *in)
 {
     const struct config *c = f->config;
     bool inherited_tcp = false;
@@ -203,13 +278,12 @@ static int open_configured(struct front *f, struct inherited *in, const struct r
         const struct config_listen *e = &c->listen[i];
         if (!e->is_unix)
             continue;
-        /* Lines name no endpoint, so they are understood only where there is one choice. */
-        struct door d = {.is_unix = true, .where = e->path, .route = aggregate};
+        struct door d = {.is_unix = true, .where = e->path};
         d.inherited = inherit_claim_path(in, e->path);
         r = open_listener(f, &d);
     }
     if (r == 0)
-        r = open_inherited(f, in, aggregate, &inherited_tcp);
+        r = open_inherited(f, in, &inherited_tcp);
     for (size_t i = 0; i < c->listen_n && r == 0; i++) {
         const struct config_listen *e = &c->listen[i];
         if (e->is_unix)
@@ -228,13 +302,22 @@ static int open_configured(struct front *f, struct inherited *in, const struct r
 
 static int open_all(struct front *f, struct inherited *in)
 {
-    const struct route *aggregate = route_find(f->proxy, SLICE("")), *route;
-    int r = open_configured(f, in, aggregate);
+    const struct route *route;
+    int r = open_configured(f, in);
     for (size_t i = 0; r == 0 && (route = route_at(f->proxy, i)); i++)
-        r = open_server_door(f, in, route->name, route);
-    if (r == 0 && aggregate)
-        r = open_server_door(f, in, "mcp", aggregate);
+        r = open_server_door(f, in, route->name);
+    if (r == 0 && route_find(f->proxy, SLICE("")))
+        r = open_server_door(f, in, "");
     return r;
+}
+
+/* Its connections go on. */
+static void close_listener(struct front_listener *l)
+{
+    LIST_REMOVE(l, link);
+    listener_free(l->listener);
+    l->listener = NULL;
+    front_listener_unref(l);
 }
 
 static void close_listeners(struct front *f, bool inherited_only)
@@ -242,14 +325,149 @@ static void close_listeners(struct front *f, bool inherited_only)
     struct front_listener *l, *following;
     for (l = LIST_FIRST(&f->listeners); l; l = following) {
         following = LIST_NEXT(l, link);
-        if (inherited_only && !l->inherited)
-            continue;
-        LIST_REMOVE(l, link);
-        listener_free(l->listener);
-        l->listener = NULL;
-        if (--l->refs == 0)
-            free(l);
+        if (!inherited_only || l->inherited)
+            close_listener(l);
     }
+}
+
+/* ---- another configuration ---- */
+
+static struct front_listener *find_in(struct front_listener *first, const struct door *d)
+{
+    struct front_listener *l;
+    for (l = first; l; l = LIST_NEXT(l, link))
+        if (l->is_unix == d->is_unix && strcmp(l->where, d->where) == 0 &&
+            (l->server ? d->server && strcmp(l->server, d->server) == 0 : !d->server))
+            return l;
+    return NULL;
+}
+
+static bool has_inherited_tcp(const struct front *f)
+{
+    const struct front_listener *l;
+    LIST_FOREACH (l, &f->listeners, link)
+        if (l->inherited && !l->is_unix)
+            return true;
+    return false;
+}
+
+typedef int (*door_fn)(struct front *f, const struct door *d);
+
+static int with_server_door(struct front *f, const struct config *c, const char *server, door_fn fn)
+{
+    char path[PATH_MAX];
+    if (!server_path(c, server, path))
+        return -ENAMETOOLONG;
+    return fn(f, &(struct door){.is_unix = true, .where = path, .server = server, .inherited = -1});
+}
+
+/* Every door that the configuration asks for, as front_new opens them, until one fails. */
+static int each_door(struct front *f, const struct config *c, door_fn fn)
+{
+    bool tcp = !has_inherited_tcp(f);
+    unsigned served = 0;
+    int r = 0;
+    for (size_t i = 0; i < c->listen_n && r == 0; i++) {
+        const struct config_listen *e = &c->listen[i];
+        if (e->is_unix || tcp)
+            r = fn(f, &(struct door){.is_unix = e->is_unix,
+                                     .where = e->is_unix ? e->path : e->host_port,
+                                     .inherited = -1});
+    }
+    for (size_t i = 0; i < c->servers_n && r == 0; i++) {
+        if (!route_is_served(&c->servers[i]))
+            continue;
+        r = with_server_door(f, c, c->servers[i].name, fn);
+        served++;
+    }
+    return r == 0 && served == 1 ? with_server_door(f, c, "", fn) : r;
+}
+
+static int prepare_door(struct front *f, const struct door *d)
+{
+    struct front_listener *l;
+    if (find_in(LIST_FIRST(&f->listeners), d))
+        return 0;
+    struct front_listener *last = last_of(LIST_FIRST(&f->prepared));
+    int r = make_listener(f, f->preparing, d, &l);
+    if (r < 0)
+        snprintf(f->why, sizeof(f->why), "cannot listen on %s%s: %s", d->is_unix ? "unix:" : "",
+                 d->where, why_not(r));
+    else if (last)
+        LIST_INSERT_AFTER(last, l, link);
+    else
+        LIST_INSERT_HEAD(&f->prepared, l, link);
+    return r;
+}
+
+/* Nothing is accepted before the loop goes on, which is after front_apply or front_unprepare. */
+int front_prepare(struct front *f, struct config *config, char *why, size_t why_n)
+{
+    snprintf(f->why, sizeof(f->why), "the path of a socket is too long");
+    f->preparing = config;
+    int r = each_door(f, config, prepare_door);
+    f->preparing = NULL;
+    if (r < 0) {
+        snprintf(why, why_n, "%s", f->why);
+        front_unprepare(f);
+    }
+    return r;
+}
+
+void front_unprepare(struct front *f)
+{
+    while (!LIST_EMPTY(&f->prepared))
+        close_listener(LIST_FIRST(&f->prepared));
+}
+
+static int want_door(struct front *f, const struct door *d)
+{
+    struct front_listener *l = find_in(LIST_FIRST(&f->listeners), d);
+    if (l)
+        l->wanted = true;
+    return 0;
+}
+
+static void follow_listeners(struct front *f)
+{
+    struct front_listener *l, *following;
+    LIST_FOREACH (l, &f->listeners, link)
+        l->wanted = l->inherited && !l->server && strcmp(l->where, INHERITED) == 0;
+    each_door(f, f->config, want_door);
+    for (l = LIST_FIRST(&f->listeners); l; l = following) {
+        following = LIST_NEXT(l, link);
+        if (l->wanted)
+            continue;
+        log_notice(NULL, "no longer listening on %s%s", l->is_unix ? "" : "http://",
+                   listener_address(l->listener));
+        close_listener(l);
+    }
+    while ((l = LIST_FIRST(&f->prepared))) {
+        LIST_REMOVE(l, link);
+        add_listener(f, l);
+    }
+    f->http_url[0] = '\0';
+    LIST_FOREACH (l, &f->listeners, link)
+        listener_follow(l);
+}
+
+void front_apply(struct front *f, struct config *config)
+{
+    struct config *old = f->config;
+    struct client *c;
+    f->config = config_ref(config);
+    follow_listeners(f);
+    front_access_changed(f);
+    event_budget_follow(&f->events, front_limits(f));
+    if (timer_armed(&f->events_timer))
+        env_timer_set(f->env, &f->events_timer, f->env->now);
+    if (old->limits.keepalive_interval != config->limits.keepalive_interval)
+        pulses_rearm(f);
+    if (old->limits.max_head_bytes != config->limits.max_head_bytes) {
+        LIST_FOREACH (c, &f->clients, link)
+            client_follow(c);
+    }
+    config_unref(old);
 }
 
 /* ---- life ---- */
@@ -280,6 +498,8 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
     f->proxy = proxy;
     f->config = config_ref(config);
     LIST_INIT(&f->listeners);
+    LIST_INIT(&f->prepared);
+    LIST_INIT(&f->pulses);
     LIST_INIT(&f->clients);
     LIST_INIT(&f->dead);
     LIST_INIT(&f->http_sessions);

@@ -25,7 +25,10 @@ struct front_listener {
     LIST_ENTRY(front_listener) link;
     struct front *front;
     struct listener *listener;
-    const struct route *route; /* the only one that is reachable here; NULL: all of them */
+    const struct route *route; /* the only one that is reachable here, ref; NULL: all of them */
+    char *where;  /* address or path as configured; "http" for the manager's in place of those */
+    char *server; /* the server whose own socket it is, "" = mcp.sock; NULL: an entry of `listen` */
+    bool wanted;  /* front_apply: the new configuration has it, too */
     bool is_unix;
     bool inherited;  /* the service manager's: it goes on listening when we stop */
     bool check_host; /* the Host field must be on the allow-list */
@@ -46,6 +49,8 @@ struct front {
     struct proxy *proxy;
     struct config *config;                 /* one reference */
     LIST_HEAD(, front_listener) listeners; /* in opening order */
+    LIST_HEAD(, front_listener) prepared;  /* between front_prepare and what follows it */
+    LIST_HEAD(, pulse) pulses;             /* of all event streams */
     LIST_HEAD(, client) clients;
     LIST_HEAD(, client) dead; /* closed in this turn; freed at its end */
     LIST_HEAD(, http_session) http_sessions;
@@ -59,7 +64,9 @@ struct front {
     usec_t refusal_logged_at; /* 0: never */
     struct access_tally access;
     bool draining;
-    char http_url[80]; /* of the first TCP listener; "" without one */
+    const struct config *preparing; /* front_prepare: for whom */
+    char why[512];                  /* and what went wrong */
+    char http_url[80];              /* of the first TCP listener; "" without one */
     struct timer finish_timer;
     usec_t finish_by;
     void (*finished)(void *arg);
@@ -81,6 +88,12 @@ const struct route *front_route(const struct front_listener *l, struct slice nam
 
 /* After f->config has changed: closes what its owner may not use any more (access.c). */
 void front_access_changed(struct front *f);
+
+/* Whether a route, however it was found, may be used on this listener. */
+bool front_reaches(const struct front_listener *l, const struct route *r);
+
+/* A connection gives up its listener. */
+void front_listener_unref(struct front_listener *l);
 
 /* ---- connections ---- */
 
@@ -109,12 +122,16 @@ struct client {
     struct timer timer;  /* belongs to ops; before that, the idle limit */
     bool eof;            /* the client ended its side */
     bool doomed;         /* closes at the end of this turn; nothing is written any more */
+    size_t input_room;   /* of the stream; 0: what every stream has */
     uint64_t mapped_end; /* stream total after the latest mapped run was queued */
     size_t mapped_n;     /* its length */
 };
 
 /* Starts serving an accepted descriptor, which it owns from now on. */
 void client_start(struct front_listener *l, int fd, struct peer_group *peer);
+
+/* The front follows another configuration. */
+void client_follow(struct client *c);
 
 /* Closes at once. Idempotent. */
 void client_close(struct client *c);

@@ -55,6 +55,8 @@ static void set_timer(struct http_conn *h, usec_t due_at)
 
 static void drop_request(struct http_conn *h)
 {
+    if (h->req)
+        route_unref(h->req->route);
     free(h->req);
     h->req = NULL;
     if (h->in) {

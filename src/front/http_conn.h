@@ -35,8 +35,8 @@ struct responder {
 struct http_req {
     enum http1_method method;
     enum path_kind path;
-    const struct route *route;
-    const char *principal; /* who asks: the connection's, or its token's in text */
+    const struct route *route; /* ref; NULL: of no endpoint, or refused */
+    const char *principal;     /* who asks: the connection's, or its token's in text */
     bool by_token;
     unsigned char secret[CONFIG_SECRET_DIGEST]; /* by_token: the digest of what was presented */
     struct accept accept;

@@ -81,10 +81,24 @@ static void check_server(struct http_req *req, const struct config_token *token,
                          struct slice server)
 {
     if (server.n == 0 && req->route)
-        server = slice_str(req->route->server->sc->name);
+        server = slice_str(route_server_name(req->route));
     if (token && !config_token_opens(token, server))
         refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_FORBIDDEN,
                "Forbidden: the token does not open this server");
+}
+
+/* The endpoint that a path names. One that is none any more still leads to the sessions that came
+ * in through it: while a removed server finishes what runs, clients may cancel it or answer what
+ * they were asked, and the aggregate endpoint may end though its server does not. */
+static const struct route *find_route(const struct client *c, const struct http_req *req,
+                                      struct slice name)
+{
+    const struct route *r = front_route(c->listener, name);
+    if (!r && req->path == PATH_MCP)
+        r = session_route_by_id(c->front->proxy, req->principal, req->session_id, name);
+    else if (!r)
+        r = sse_front_route(c, req, name);
+    return r && front_reaches(c->listener, r) ? route_ref(r) : NULL;
 }
 
 /* Steps 4 and 7. principal: where the name of a token's owner can be kept. */
@@ -97,7 +111,7 @@ static void check_endpoint(struct http_conn *h, struct http_req *req,
     if (req->path != PATH_UNKNOWN && req->path != PATH_HEALTHZ) {
         const struct config_token *token = NULL;
         check_token(h, req, head, principal, &token);
-        req->route = front_route(http_conn_client(h)->listener, server);
+        req->route = find_route(http_conn_client(h), req, server);
         check_server(req, token, server);
         if (!req->route)
             req->path = PATH_UNKNOWN;

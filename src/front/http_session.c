@@ -101,18 +101,29 @@ int http_session_find(struct front *f, const struct route *route, const char *pr
     return 0;
 }
 
+enum reason session_refusal_reason(int r)
+{
+    return r == -EMFILE ? REASON_OVERLOADED : REASON_SHUTTING_DOWN;
+}
+
+const char *session_refusal_text(int r)
+{
+    return r == -EMFILE   ? "Too many sessions"
+           : r == -ENOENT ? "The server was removed from the configuration"
+                          : "mcpool is shutting down";
+}
+
 struct http_error http_session_refusal(int r, const struct route *route, struct slice id)
 {
-    bool stopping = r == -ESHUTDOWN;
-    return (struct http_error){.status = 503,
+    bool gone = r == -ENOENT;
+    return (struct http_error){.status = gone ? 404 : 503,
                                .code = MCP_E_INTERNAL,
-                               .reason = stopping ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
+                               .reason = session_refusal_reason(r),
                                .id = id,
                                .server = *route->name ? route->name : NULL,
                                .delivered = "no",
-                               .message =
-                                   stopping ? "mcpool is shutting down" : "Too many sessions",
-                               .retry_after = USEC_PER_SEC};
+                               .message = session_refusal_text(r),
+                               .retry_after = gone ? 0 : USEC_PER_SEC};
 }
 
 void http_session_end_later(struct http_session *hs)
@@ -131,17 +142,37 @@ bool http_session_has_ids(const struct http_session *hs)
 /* A client that took nothing for this many keep-alive intervals is taken for dead. */
 #define STUCK_BEATS 4
 
-void pulse_start(struct front *f, struct pulse *p)
+static void arm_pulse(struct front *f, struct pulse *p)
 {
     usec_t interval = front_limits(f)->keepalive_interval;
-    p->stuck = 0;
     if (interval)
         env_timer_set(f->env, &p->timer, f->env->now + interval);
+    else
+        env_timer_clear(f->env, &p->timer);
+}
+
+void pulse_start(struct front *f, struct pulse *p)
+{
+    if (!p->linked)
+        LIST_INSERT_HEAD(&f->pulses, p, link);
+    p->linked = true;
+    p->stuck = 0;
+    arm_pulse(f, p);
 }
 
 void pulse_stop(struct front *f, struct pulse *p)
 {
     env_timer_clear(f->env, &p->timer);
+    if (p->linked)
+        LIST_REMOVE(p, link);
+    p->linked = false;
+}
+
+void pulses_rearm(struct front *f)
+{
+    struct pulse *p;
+    LIST_FOREACH (p, &f->pulses, link)
+        arm_pulse(f, p);
 }
 
 void pulse_beat(struct pulse *p, struct http_conn *h)
@@ -162,5 +193,5 @@ void pulse_beat(struct pulse *p, struct http_conn *h)
         http_sse_keepalive(h);
     p->sent = sent;
     p->queued = stream_queued_total(c->stream);
-    env_timer_set(f->env, &p->timer, f->env->now + front_limits(f)->keepalive_interval);
+    arm_pulse(f, p);
 }

@@ -88,15 +88,20 @@ void get_stream_end(struct http_session *hs);
 /* Keeps a stream alive with comments while it is silent, and notices a client that stopped reading.
  */
 struct pulse {
+    LIST_ENTRY(pulse) link; /* front->pulses, from start to stop */
+    bool linked;
     struct timer timer; /* its function calls pulse_beat */
     uint64_t queued;    /* totals at the last beat */
     uint64_t sent;
     unsigned stuck; /* beats with output waiting and none sent */
 };
 
-/* Arms the pulse; a no-op when keep-alives are off. */
+/* Starts the pulse; it does not beat while keep-alives are off. */
 void pulse_start(struct front *f, struct pulse *p);
 void pulse_stop(struct front *f, struct pulse *p);
+
+/* keepalive_interval is another than before. */
+void pulses_rearm(struct front *f);
 
 /* Writes a comment unless something else was written since the last beat, and goes on. A client
  * that read nothing for several beats while output waited is closed. */
@@ -118,7 +123,9 @@ extern const struct http1_header event_stream_fields[EVENT_STREAM_FIELDS];
 struct slice event_id_text(struct buf *out, const char *stream, uint64_t seq);
 
 /* The error for a request that makes a session or comes back to one, when there is no place for it:
- * r is -EMFILE or -ESHUTDOWN. */
+ * the errors of session_new. */
+enum reason session_refusal_reason(int r);
+const char *session_refusal_text(int r);
 struct http_error http_session_refusal(int r, const struct route *route, struct slice id);
 
 /* ---- POST bodies (http_post.c) ---- */
@@ -134,6 +141,11 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
 
 /* Ends the sessions whose owner may not use their server any more (access.h). */
 void sse_front_recheck(struct front *f);
+
+/* The route of that name that the session named by a request is on, though it may be no endpoint
+ * any more; NULL when there is none. */
+const struct route *sse_front_route(const struct client *c, const struct http_req *req,
+                                    struct slice name);
 
 /* Ends every session of this transport. */
 void sse_front_close_all(struct front *f);

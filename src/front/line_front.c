@@ -28,7 +28,8 @@ struct line_client {
     struct rpc_id_hunt *hunt; /* an oversize line is being thrown away */
     bool paused;              /* output is above OUTPUT_HIGH */
     usec_t end_by;            /* after EOF: when the connection closes in any case */
-    struct task check_end;    /* after EOF: closes when nothing is in flight */
+    struct task check_end;    /* after EOF, or of leave: closes when nothing is in flight */
+    bool leave;               /* the server was removed: there is nothing to come back to */
 };
 
 static void line_free(struct channel *ch)
@@ -163,6 +164,7 @@ static void on_input(void *impl)
     struct client *c = lc->c;
     struct line_piece piece;
     size_t used;
+    line_reader_limit(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
     while (!lc->paused && client_is_open(c)) {
         bool got = line_next(&lc->reader, stream_input(c->stream), &used, &piece);
         if (got)
@@ -179,7 +181,7 @@ static void on_input(void *impl)
 static void check_end(void *arg)
 {
     struct line_client *lc = arg;
-    if (!lc->c || !lc->c->eof || !client_is_open(lc->c) || lc->paused)
+    if (!lc->c || !client_is_open(lc->c) || (!lc->leave && (!lc->c->eof || lc->paused)))
         return;
     if (!lc->duplex.session || session_in_flight(lc->duplex.session) == 0)
         client_close_flushed(lc->c);
@@ -259,6 +261,15 @@ static void on_close(void *impl)
     lc->hunt = NULL;
 }
 
+static void on_session_end(struct duplex *d)
+{
+    struct line_client *lc = container_of(d, struct line_client, duplex);
+    if (!lc->c || !route_is_gone(d->route))
+        return;
+    lc->leave = true;
+    env_defer(lc->c->front->env, &lc->check_end);
+}
+
 static void line_client_free(void *impl)
 {
     struct line_client *lc = impl;
@@ -282,6 +293,7 @@ void line_conn_start(struct client *c)
     lc->c = c;
     duplex_init(&lc->duplex, c->front, SESSION_LINE, c->listener->route, c->peer->principal,
                 &lc->ch);
+    lc->duplex.on_session_end = on_session_end;
     line_reader_init(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
     task_init(&lc->check_end, check_end, lc);
     c->ops = &line_ops;

@@ -105,14 +105,12 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
     }
     int r = http_session_new(c->front, req->route, req->principal, &hs);
     if (r < 0) {
-        http_reply_error(
-            h, &(struct http_error){
-                   .status = 200,
-                   .code = MCP_E_INTERNAL,
-                   .reason = r == -ESHUTDOWN ? REASON_SHUTTING_DOWN : REASON_OVERLOADED,
-                   .id = id,
-                   .delivered = "no",
-                   .message = r == -ESHUTDOWN ? "mcpool is shutting down" : "Too many sessions"});
+        http_reply_error(h, &(struct http_error){.status = 200,
+                                                 .code = MCP_E_INTERNAL,
+                                                 .reason = session_refusal_reason(r),
+                                                 .id = id,
+                                                 .delivered = "no",
+                                                 .message = session_refusal_text(r)});
         return;
     }
     session_set_private(hs->session);

@@ -126,7 +126,7 @@ static void on_session_end(struct duplex *d)
 {
     struct sse_session *ss = container_of(d, struct sse_session, duplex);
     /* After a failed initialize the stream stays for another attempt. */
-    if (!timer_armed(&ss->grace) && ss->h && !ss->front->draining)
+    if (!timer_armed(&ss->grace) && ss->h && !ss->front->draining && !route_is_gone(d->route))
         return;
     close_session(ss);
 }
@@ -192,16 +192,29 @@ static struct sse_session *sse_session_new(struct front *f, const struct route *
 }
 
 /* The session under this id that this client may use; no other is told apart from none. */
-static struct sse_session *find(struct http_conn *h, const struct http_req *req, struct slice id)
+static struct sse_session *find_own(const struct client *c, const char *principal, struct slice id)
 {
-    const struct client *c = http_conn_client(h);
     struct sse_session *ss = NULL;
     if (id.n == SSE_ID_CHARS)
         HASH_FIND(hh, c->front->sse_by_id, id.p, id.n, ss);
-    if (!ss || ss->duplex.route->server != req->route->server ||
-        strcmp(ss->principal, req->principal) != 0)
-        return NULL;
-    return ss;
+    return ss && strcmp(ss->principal, principal) == 0 ? ss : NULL;
+}
+
+/* … at the endpoint of the request. */
+static struct sse_session *find(struct http_conn *h, const struct http_req *req, struct slice id)
+{
+    struct sse_session *ss = find_own(http_conn_client(h), req->principal, id);
+    return ss && ss->duplex.route->server == req->route->server ? ss : NULL;
+}
+
+const struct route *sse_front_route(const struct client *c, const struct http_req *req,
+                                    struct slice name)
+{
+    struct slice id = req->query_session;
+    if (req->path == PATH_SSE && req->last_event_id.n > SSE_ID_CHARS)
+        id = slice_of(req->last_event_id.p, SSE_ID_CHARS);
+    struct sse_session *ss = find_own(c, req->principal, id);
+    return ss && slice_is(name, ss->duplex.route->name) ? ss->duplex.route : NULL;
 }
 
 /* ---- GET ---- */

@@ -430,6 +430,12 @@ void listener_closed(struct listener *l)
     arm_accepting(l);
 }
 
+void listener_limit(struct listener *l, size_t max_conns)
+{
+    l->max_conns = max_conns;
+    arm_accepting(l);
+}
+
 static void remove_socket_file(const struct listener *l)
 {
     struct stat st;
