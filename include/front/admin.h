@@ -10,6 +10,7 @@
  *     POST /maint?server=NAME      the same, but new calls are refused
  *     POST /resume?server=NAME     back to normal
  *     POST /restart?server=NAME    replaces its connections, each when its calls have ended
+ *     POST /reload[?dry_run=1]     reads the configuration again; JSON: what is different now
  *     GET  /explain?server=NAME    JSON: what is the matter with it, and what happens next
  *     GET  /logs?server=NAME       JSON: the last lines that its processes wrote for people
  *     GET  /log-level              JSON; POST /log-level?level=LEVEL changes it

@@ -2,6 +2,7 @@
 #include "directories.h"
 #include "notify.h"
 #include "options.h"
+#include "reload.h"
 
 #include "base/log.h"
 #include "base/version.h"
@@ -41,6 +42,10 @@ struct daemon {
     unsigned stops; /* SIGTERM and SIGINT that have come */
     bool finishing; /* nothing is left but what clients have not read yet */
     struct event_ring *events;
+    struct config_params params;
+    struct reload *reload;
+    const struct options *options;
+    const char *config_path;
 };
 
 /* How long answers that were written at the very end may take to reach slow clients. */
@@ -86,16 +91,6 @@ static void hold_hangup(bool hold)
     sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-static void set_signals(struct daemon *d)
-{
-    loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
-    loop_on_signal(&d->loop, SIGINT, on_terminate, d);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    hold_hangup(false);
-}
-
 /* ---- what was inherited ---- */
 
 /* The service manager keeps what is in its descriptor store open until it is told otherwise, and
@@ -109,6 +104,62 @@ static void forget_inherited(void *arg, const char *name, const char *what)
                 what);
     snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
     (void)supervisor_send(text, NULL, 0);
+}
+
+/* ---- reload ---- */
+
+static void on_hangup(void *arg, int signo)
+{
+    struct daemon *d = arg;
+    (void)signo;
+    reload_request(d->reload);
+}
+
+static void reload_begins(void *arg)
+{
+    const struct daemon *d = arg;
+    notify_reloading(d->notify);
+}
+
+static void reload_has_ended(void *arg)
+{
+    const struct daemon *d = arg;
+    notify_ready(d->notify);
+}
+
+static int admin_reload(void *arg, bool dry_run, struct buf *out)
+{
+    struct daemon *d = arg;
+    return reload_now(d->reload, dry_run, out);
+}
+
+/* After everything that a reload acts on was made. */
+static void allow_reload(struct daemon *d)
+{
+    d->reload = reload_new(&(struct reload_parts){
+        .loop = &d->loop,
+        .path = d->config_path,
+        .config = &d->config,
+        .proxy = d->proxy,
+        .front = d->front,
+        .admin = d->admin,
+        .params = &d->params,
+        .keep_log_level = d->options->log_level >= 0,
+        .before = reload_begins,
+        .after = reload_has_ended,
+        .arg = d,
+    });
+    admin_set_ops(d->admin, &(struct admin_ops){.reload = admin_reload, .arg = d});
+}
+
+static void set_signals(struct daemon *d)
+{
+    loop_on_signal(&d->loop, SIGTERM, on_terminate, d);
+    loop_on_signal(&d->loop, SIGINT, on_terminate, d);
+    loop_on_signal(&d->loop, SIGHUP, on_hangup, d);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    hold_hangup(false);
 }
 
 /* ---- start ---- */
@@ -199,6 +250,7 @@ static int run(struct daemon *d)
         admin_set_front(d->admin, d->front);
         admin_set_events(d->admin, d->events);
         d->inherited = inherit_free(d->inherited, forget_inherited, NULL);
+        allow_reload(d);
         set_signals(d);
         proxy_start(d->proxy);
         notify_started(d->notify);
@@ -208,6 +260,7 @@ static int run(struct daemon *d)
         reap_the_rest(&d->loop);
         log_notice(LOG_CTX(.message_id = LOG_ID_STOPPED), "stopped");
     }
+    reload_free(d->reload);
     admin_free(d->admin);
     front_free(d->front);
     notify_free(d->notify);
@@ -232,15 +285,18 @@ static void close_to_others(void)
 /* The daemon's life with that configuration; its exit status. */
 static int serve(const char *path, const struct options *o)
 {
-    const struct config_params params = {.uid = geteuid(),
-                                         .is_loopback_name = listener_is_loopback_name};
-    struct daemon d = {.inherited = inherit_take()};
+    struct daemon d = {
+        .params = {.uid = geteuid(), .is_loopback_name = listener_is_loopback_name},
+        .options = o,
+        .config_path = path,
+        .inherited = inherit_take(),
+    };
     hold_hangup(true);
     log_open();
     close_to_others();
     struct config_errors errs;
     config_errors_init(&errs);
-    int r = config_load(path, &params, &d.config, &errs);
+    int r = config_load(path, &d.params, &d.config, &errs);
     config_errors_write(&errs, stderr);
     config_errors_done(&errs);
     if (r < 0) {

@@ -20,7 +20,8 @@ static void usage(FILE *f)
           "Without --config the first of these that exists is read:\n"
           "  $XDG_CONFIG_HOME/mcpool/mcpool.json (or ~/.config/mcpool/mcpool.json)\n"
           "  /etc/mcpool/mcpool.json\n\n"
-          "SIGTERM and SIGINT let calls in flight finish, a second one stops at once.\n",
+          "SIGTERM and SIGINT let calls in flight finish, a second one stops at once.\n"
+          "SIGHUP reads the configuration again.\n",
           f);
 }
 

@@ -92,6 +92,19 @@ void admin_set_events(struct admin *a, struct event_ring *events)
     a->events = events;
 }
 
+void admin_set_ops(struct admin *a, const struct admin_ops *ops)
+{
+    a->ops = *ops;
+}
+
+/* The socket itself stays: its path is of those values that only a restart changes. */
+void admin_apply(struct admin *a, struct config *config)
+{
+    struct config *old = a->config;
+    a->config = config_ref(config);
+    config_unref(old);
+}
+
 void admin_free(struct admin *a)
 {
     struct admin_conn *c;

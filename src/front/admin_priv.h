@@ -30,6 +30,7 @@ struct admin {
     struct proxy *proxy;
     const struct front *front; /* NULL: none was named */
     struct config *config;     /* one reference */
+    struct admin_ops ops;      /* members NULL before admin_set_ops */
     struct listener *listener; /* the socket */
     struct listener *port;     /* config->admin_listen; NULL = none */
     struct event_ring *events; /* borrowed; NULL: none are kept */
@@ -100,6 +101,9 @@ void admin_answer_drain(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_maint(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_resume(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_restart(const struct admin_request *r, struct admin_reply *ret);
+
+/* POST /reload (admin_reload.c). */
+void admin_answer_reload(const struct admin_request *r, struct admin_reply *ret);
 
 /* ---- metrics (admin_metrics.c) ---- */
 
