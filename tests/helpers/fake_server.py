@@ -32,6 +32,7 @@ Tools
   report {}                   answers what the process was given: argv, environment, descriptors, ...
   later {nonce, seconds,      answers the nonce, followed by `pad` dots, after that time, and reports progress `steps`
          steps, pad}          times on the way; reads on meanwhile
+  until {path}                answers as soon as there is such a file; reads on meanwhile
   nap {nonce, seconds}        answers the nonce after that time and reads nothing meanwhile
   close_stdin {nonce}         answers the nonce, closes standard input and stays alive
 """
@@ -303,6 +304,15 @@ class Server:
     def promise(self, when, id, say, *what):
         self.promises += 1
         heapq.heappush(self.due, ((when, self.promises), id, say, what))
+
+    def tool_until(self, id, args, token):
+        self.look(id, args["path"])
+
+    def look(self, id, path):
+        if os.path.exists(path):
+            self.text(id, "released")
+        else:
+            self.promise(time.monotonic() + 0.02, id, self.look, id, path)
 
     def tool_nap(self, id, args, token):
         time.sleep(args["seconds"])
