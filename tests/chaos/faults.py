@@ -438,3 +438,24 @@ def force_recovery(world):
     path = "/recover" if world.rng.random() < 0.3 else "/recover?server=" + some_server(world)
     world.arena.admin("POST", path)
     return "POST " + path
+
+
+@fault(2)
+def restart_server(world):
+    # It costs no call: the server to which nothing else is done may be given it, too.
+    if not world.arena.has_admin():
+        return None
+    path = "/restart?server=" + world.rng.choice(list(SERVERS))
+    world.arena.admin("POST", path)
+    return "POST " + path
+
+
+@fault()
+def drain_server(world):
+    if not world.arena.has_admin():
+        return None
+    server, span = some_server(world), world.rng.uniform(0.05, 1.5)
+    path = "/%s?server=%s" % (world.rng.choice(("drain", "maint")), server)
+    world.arena.admin("POST", path)
+    world.later(span, lambda: world.arena.admin("POST", "/resume?server=" + server))
+    return "POST %s, for %.2f s" % (path, span)

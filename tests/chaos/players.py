@@ -16,7 +16,7 @@ from clients import LATEST, OLDEST, HttpClient, LineClient, Post, SseClient, key
 
 # Methods that may run twice (resilience.md section 4): what is asked has no effect on the server.
 READS = ("resources/read", "resources/list", "prompts/get", "prompts/list", "tools/list")
-REASONS = {"breaker_open", "overloaded", "rate_limited", "response_too_large", "timeout", "upstream_lost",
+REASONS = {"breaker_open", "maintenance", "overloaded", "rate_limited", "response_too_large", "timeout", "upstream_lost",
            "upstream_protocol", "upstream_unavailable", "version"}
 CHANGES = {"notifications/%s/list_changed" % what for what in ("tools", "resources", "prompts")}
 
