@@ -16,8 +16,9 @@
 /* What the operator wants of a server, whatever its health. */
 enum server_mode {
     SERVER_ACTIVE,
-    SERVER_DRAIN, /* calls that run may end, new ones wait in line (queue_timeout still counts); its
-                     connections close when they have nothing to do, and none is opened */
+    SERVER_DRAIN, /* calls that run may end, new ones wait in line (whose queue_timeout is over
+                     hears REASON_MAINTENANCE); its connections close when they have nothing to do,
+                     and none is opened */
     SERVER_MAINT, /* the same, but new calls, and those in line, are refused at once:
                      REASON_MAINTENANCE, delivered "no" */
 };
@@ -54,7 +55,7 @@ struct server {
     const struct conn *trial_on; /* where the breaker's trial is under way; only compared */
     enum server_mode mode;
     usec_t sweep_by,
-        monitor_by; /* when they tick next, as each of their ticks says; 0 = not begun */
+        monitor_by;        /* when they tick next, as each of their ticks says; 0 = not begun */
     struct tail tail;      /* what its processes wrote last */
     struct quota failures; /* failed calls in the log */
     struct timer failures_timer;

@@ -31,8 +31,9 @@ static void write_until(struct admin_json *j, const struct admin_view *view, con
 
 /* ---- what was configured ---- */
 
-static void write_config(struct admin_json *j, const struct server_config *sc)
+static void write_config(struct admin_json *j, const struct server *s)
 {
+    const struct server_config *sc = s->sc;
     admin_json_begin(j, "server_config", '{');
     admin_json_str(j, "name", sc->name);
     admin_json_str(j, "transport", config_transport_name(sc->transport));
@@ -40,7 +41,7 @@ static void write_config(struct admin_json *j, const struct server_config *sc)
         admin_json_str(j, "command", sc->command);
     else
         admin_json_slice(j, "url", slice_of(sc->url, strcspn(sc->url, "?#")));
-    admin_json_str(j, "sharing", config_sharing_name(sc->options.sharing));
+    admin_json_str(j, "sharing", config_sharing_name(s->sharing));
     admin_json_end(j, '}');
 }
 
@@ -218,6 +219,7 @@ static void write_slot(struct admin_json *j, const struct admin_view *view, cons
     admin_json_u64(j, "pending_bytes", conn_pending(c));
     admin_json_bool(j, "suspect", c->suspect);
     admin_json_bool(j, "draining", c->draining);
+    admin_json_bool(j, "outdated", c->outdated);
     admin_status_time(j, view, "last_answer", c->answered_at);
     admin_json_begin(j, "probe", '{');
     admin_json_bool(j, "pending", p->pending);
@@ -288,7 +290,7 @@ void admin_status_server(struct admin_json *j, const struct admin_view *view,
     admin_json_str(j, "mode", server_mode_name(server_mode(s)));
     admin_json_str(j, "health_status", health_name(health));
     admin_status_time(j, view, "health_since", admin_health_since(view, s, health));
-    write_config(j, s->sc);
+    write_config(j, s);
     admin_json_begin(j, "pool_status", '{');
     admin_json_u64(j, "available", counts.available);
     admin_json_u64(j, "max_size", counts.max_size);

@@ -117,7 +117,7 @@ START_TEST(a_slot_is_shown_as_it_is)
     struct conn *c = server_at(0)->pools->slots[0], saved = *c;
     c->recovery = (struct recovery){.failures = 3, .attempts = 4, .cycles = 5};
     c->running = 6;
-    c->suspect = true;
+    c->suspect = c->outdated = true;
     c->probe = (struct probe){.pending = true, .missed = 1};
     c->state_since = 990 * USEC_PER_SEC;
     c->answered_at = 995 * USEC_PER_SEC;
@@ -131,6 +131,7 @@ START_TEST(a_slot_is_shown_as_it_is)
     ck_assert_double_eq(number(at(slot, "in_flight", NULL)), 6);
     ck_assert(cJSON_IsTrue(at(slot, "suspect", NULL)));
     ck_assert(cJSON_IsFalse(at(slot, "draining", NULL)));
+    ck_assert(cJSON_IsTrue(at(slot, "outdated", NULL)));
     ck_assert(cJSON_IsTrue(at(slot, "probe", "pending", NULL)));
     ck_assert_double_eq(number(at(slot, "probe", "missed", NULL)), 1);
     ck_assert(cJSON_IsFalse(at(slot, "probe", "ever_answered", NULL)));
@@ -141,6 +142,7 @@ START_TEST(a_slot_is_shown_as_it_is)
     c->recovery = saved.recovery;
     c->running = saved.running;
     c->suspect = saved.suspect;
+    c->outdated = saved.outdated;
     c->probe = saved.probe;
     world_end();
 }
