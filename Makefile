@@ -239,6 +239,12 @@ check-interop: ## real MCP clients and servers from npm through the daemon
 	@$(SUBMAKE) all
 	@$(DAEMON) tests/interop/run $(if $(TEST),--only '$(TEST)')
 
+.PHONY: check-lab
+check-lab: ## as root: the units on a systemd of their own, in namespaces; TEST=NAME runs one
+	@scripts/deps build test
+	@$(SUBMAKE) all
+	@$(DAEMON) $(PYTHON) tests/lab/run.py $(if $(TEST),-k '$(TEST)')
+
 .PHONY: asan
 asan: deps ## unit and functional tests under AddressSanitizer and UBSan
 	@$(SUBMAKE) $(ASAN) unit functional

@@ -1,7 +1,7 @@
 /* Notification of the service manager.
  *
  * A message that changes what the manager thinks of us must arrive, so the latest one waits in
- * `unsent` while the manager does not read, and nothing overtakes it. Status, pleas for time and
+ * `unsent` while the manager does not read, and nothing overtakes it. Status, requests for time and
  * signs of life are dropped instead: there will be a newer one.
  *
  * A sign of life says more than that the loop turns. Each server has a sweep and a monitor, which
