@@ -60,6 +60,16 @@ class ActivationTest(ActivationCase):
             self.assertEqual(self.http().tool("echo", {"text": a}), a)
         self.assertFalse(os.get_blocking(self.sockets[0][1].fileno()))
 
+    def test_an_inherited_address_that_others_reach_needs_tokens_as_well(self):
+        self.sockets.append(("http", listening(("0.0.0.0", 0))))
+        self.begin(wait=False)
+        self.daemon.allow_error("other machines can reach")
+        self.daemon.log.wait(r"error http leads to 0\.0\.0\.0:\d+, which other machines can reach")
+        self.daemon.join(expect_status=1)
+        self.begin(config={"allow_unauthenticated": True})
+        self.daemon.host = "127.0.0.1"
+        self.assert_alive()
+
     def test_a_unix_http_socket_stands_beside_the_addresses(self):
         self.pass_unix("http", "http.sock")
         self.begin()
