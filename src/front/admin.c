@@ -47,7 +47,8 @@ static int open_port(struct admin *a)
     if (r == 0 && !listener_is_local(a->port))
         r = -EADDRNOTAVAIL;
     if (r < 0)
-        log_error(NULL, "cannot open the admin port %s: %s", where->text, strerror(-r));
+        log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING), "cannot open the admin port %s: %s",
+                  where->text, strerror(-r));
     else
         log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING),
                    "admin interface, read-only, on http://%s", listener_address(a->port));

@@ -381,7 +381,8 @@ static void refuse_stranger(struct admin_conn *c)
     usec_t now = env_of(c)->now;
     a->strangers++;
     if (!a->strangers_logged_at || now - a->strangers_logged_at >= STRANGER_LOG_SPAN) {
-        log_warning(NULL, "admin interface: %s (pid %d) was refused (%llu refused since start)",
+        log_warning(LOG_CTX(.message_id = LOG_ID_CLIENT_REFUSED),
+                    "admin interface: %s (pid %d) was refused (%llu refused since start)",
                     c->peer.text, (int)c->peer.pid, (unsigned long long)a->strangers);
         a->strangers_logged_at = now;
     }

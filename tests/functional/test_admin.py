@@ -224,7 +224,7 @@ class RecoverTest(AdminCase):
         self.assertEqual((answer[1]["ready"], answer[1]["reset"]), (0, 1))
         self.assertEqual(self.pid_of("fake"), pid, "a connection that is well was touched")
 
-    def test_a_recovery_does_not_touch_calls_that_run(self):
+    def test_A05_recoveries_do_not_touch_calls_that_run(self):
         c = self.http("fake")
         call, _ = self.hold(c)
         pid = self.pid_of("fake")
@@ -235,7 +235,7 @@ class RecoverTest(AdminCase):
         self.assertEqual(self.pid_of("fake"), pid)
         self.assertEqual(self.status("fake")["metrics"]["total_destroyed"], 0)
 
-    def test_what_names_no_server_recovers_none(self):
+    def test_A06_what_names_no_server_recovers_none(self):
         mark = self.daemon.log.mark()
         self.assertIn("nobody", self.json("/recover?server=nobody", "POST", 404)["error"])
         for query in ("?server=", "?sever=late", "?server=late&x", "?late"):
@@ -245,6 +245,60 @@ class RecoverTest(AdminCase):
         self.assertEqual(r.status, 400)
         self.assertEqual(self.status("late")["metrics"]["forced_recoveries"], 0)
         self.assertEqual([line for line in self.daemon.log.lines[mark:] if "by force" in line], [])
+
+
+class FloodTest(AdminCase):
+    servers = {"fake": fake("--hang-handshake")}
+    config = {"resilience": {**SINGLE, "operation_timeout": "1h"}}
+
+    def test_A05_a_flood_of_recoveries_is_one_attempt(self):
+        self.daemon.wait_ledger("fake", "recv")
+        crowd = [self.admin() for _ in range(20)]
+        for _ in range(20):
+            for c in crowd:
+                c.send(b"POST /recover HTTP/1.1\r\nHost: x\r\n\r\n")
+            for c in crowd:
+                r = c.read_response("POST")
+                self.assertEqual(r.status, 200)
+                self.assertEqual(json.loads(r.body)["servers"][0]["torn_down"], 0)
+        s = self.status("fake")
+        self.assertEqual(s["metrics"]["forced_recoveries"], 400)
+        self.assertEqual([x["state"] for x in s["pools"][0]["slots"]], ["handshake"])
+        self.assertEqual(len(self.daemon.ledger("fake", "start")), 1)
+
+
+class FloodOfDeadServersTest(AdminCase):
+    servers = {"s%d" % i: {"command": "/no/such/program"} for i in range(5)}
+    config = {"resilience": SINGLE, "limits": {"start_rate": 1, "start_burst": 1}}
+
+    def test_A05_a_flood_of_recoveries_keeps_to_the_pace_of_starts(self):
+        c = self.admin()
+        rounds = 300
+        for _ in range(rounds):
+            self.assertEqual(self.ask("/recover", "POST", conn=c).status, 200)
+        attempts = sum(self.metrics()["mcpool_recovery_attempts_total"].values())
+        # One a second: far fewer than were asked for, on any machine that can do more than one request a second.
+        self.assertLess(attempts, rounds)
+
+
+class HangingTest(AdminCase):
+    servers = {"mute": fake("--hang-handshake"), "deaf": fake("--no-read-stdin"), "frozen": fake(), "held": fake()}
+    config = {"resilience": {**SINGLE, "operation_timeout": "1h", "call_timeout": "1h", "health_check_interval": "1h"}}
+
+    def test_A07_status_while_every_server_hangs(self):
+        """Nothing that an answer needs is asked of a server."""
+        held = self.http("held")
+        call, _ = self.hold(held, server="held")
+        os.kill(self.pid_of("frozen"), signal.SIGSTOP)
+        waiting = [self.http(name, initialize=False).start("initialize", {}) for name in ("mute", "deaf")]
+        self.daemon.wait_ledger("mute", "recv")
+        for _ in range(50):
+            for path in ("/status", "/metrics", "/healthz", "/readyz"):
+                self.assertIn(self.ask(path).status, (200, 503))
+            self.assertEqual(sorted(s["name"] for s in self.json("/status")["servers"]), sorted(self.servers))
+        self.assertFalse(any(w.done() for w in waiting) or call.done())
+        self.release(held)
+        call.result()
 
 
 class HttpTest(AdminCase):
@@ -258,10 +312,18 @@ class HttpTest(AdminCase):
                 r = self.ask(path, method)
                 self.assertEqual((r.status, r.headers.get("Allow")), (405, allow))
 
-    def test_unknown_pages_and_servers_are_told_where_to_look(self):
+    def test_A06_unknown_pages_and_servers_are_told_where_to_look(self):
         self.assertIn("GET /", self.json("/nothing", status=404)["error"])
         self.assertIn("/status", self.json("/status?server=nobody", status=404)["error"])
         self.assertIn(b"/recover", self.ask("/").body)
+        for name in ("%1b[31m", "%0d%0aX:%20y", "a" * 500, "\"><script>", "caf\u00e9"):
+            r = self.admin().exchange(("GET /status?server=%s HTTP/1.1\r\nHost: x\r\n\r\n" % name).encode(), "GET")
+            self.assertIn(r.status, (400, 404))
+            self.assertRegex(bytes(r.body).rstrip(b"\n"), rb"^[\x20-\x7e]+$")
+            self.assertLess(len(r.body), 300)
+        r = self.admin().exchange(b"GET /status?server=\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n", "GET")
+        self.assertEqual(r.status, 400)
+        self.assertNotIn(b"\x1b", r.body)
 
     def test_one_connection_serves_many_requests(self):
         c = self.admin()
@@ -272,7 +334,7 @@ class HttpTest(AdminCase):
             if method == "HEAD":
                 self.assertEqual((r.status, bytes(r.body)), (200, b""))
 
-    def test_bytes_that_are_no_request(self):
+    def test_A03_bytes_that_are_no_request(self):
         for junk in (b"\0" * 100, b"{\"jsonrpc\":\"2.0\"}\r\n\r\n", b"GET\r\n\r\n", b"GET /status HTTP/1.1\nHost: x\n\n",
                      b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /status HTTP/1.1\r\n\r\n", random.Random(7).randbytes(4096)):
             with self.subTest(junk=junk[:20]):
@@ -285,13 +347,13 @@ class HttpTest(AdminCase):
         self.assertEqual(c.wait_closed(), b"")  # TLS
         self.assertEqual(self.ask("/healthz").status, 200)
 
-    def test_a_head_that_does_not_end(self):
+    def test_A03_a_head_that_does_not_end(self):
         c = self.admin()
         c.send(b"GET /status HTTP/1.1\r\n")
         self.assertEqual(c.read_response("GET").status, 408)
         c.wait_closed()
 
-    def test_an_oversized_head(self):
+    def test_A03_an_oversized_head(self):
         for head in (b"GET /status HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 9000, b"GET /" + b"x" * 9000,
                      b"GET /status HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100 + b"\r\n"):
             c = self.admin()
@@ -317,14 +379,14 @@ class HttpTest(AdminCase):
 
 
 class AccessTest(AdminCase):
-    def test_only_the_owner_can_open_the_socket(self):
+    def test_A01_only_the_owner_can_open_the_socket(self):
         st = os.stat(self.daemon.socket_path("admin"))
         self.assertTrue(stat.S_ISSOCK(st.st_mode))
         self.assertEqual(stat.S_IMODE(st.st_mode), 0o600)
         self.assertEqual(st.st_uid, os.geteuid())
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
-    def test_another_user_is_refused_even_when_the_file_lets_him_in(self):
+    def test_A01_another_user_is_refused_even_when_the_file_lets_him_in(self):
         for path, mode in ((self.daemon.dir, 0o711), (self.daemon.runtime_dir, 0o711),
                            (self.daemon.socket_path("admin"), 0o666)):
             os.chmod(path, mode)
@@ -344,6 +406,7 @@ class AccessTest(AdminCase):
         self.assertEqual(r.stderr, b"")
         self.assertTrue(r.stdout.startswith(b"HTTP/1.1 403 "), r.stdout)
         self.assertEqual(self.daemon.log.matching("by force"), [])
+        self.daemon.log.wait(r" warning .*admin interface: uid 65534 \(pid \d+\) was refused")
         self.assertEqual(self.ask("/healthz").status, 200)
 
     def test_the_socket_may_lie_elsewhere(self):
@@ -357,7 +420,7 @@ class AccessTest(AdminCase):
         self.clients.append(c)
         self.assertEqual(self.ask("/healthz", conn=c).body, b"ok\n")
 
-    def test_it_is_not_on_tcp(self):
+    def test_A08_it_is_not_where_clients_connect(self):
         for path in ("/status", "/metrics", "/recover", "/readyz"):
             self.assertEqual(self.exchange(method="GET", path=path).status, 404)
 
@@ -397,12 +460,12 @@ class OriginTest(AdminCase):
 class StrainTest(AdminCase):
     config = {"limits": {"max_client_connections": 3}, "resilience": SINGLE}
 
-    def test_clients_that_use_up_all_connections_do_not_lock_the_operator_out(self):
+    def test_A04_clients_that_use_up_all_connections_do_not_lock_the_operator_out(self):
         for _ in range(6):
             self.clients.append(HttpConn((self.daemon.host, self.daemon.port)))
         self.assertEqual(self.json("/status")["servers"][0]["name"], "demo")
 
-    def test_more_connections_than_there_may_be(self):
+    def test_A04_more_connections_than_there_may_be(self):
         crowd = [self.admin() for _ in range(100)]  # the kernel holds those that are not accepted yet
         for c in crowd[:32]:
             self.assertEqual(self.ask("/healthz", conn=c).body, b"ok\n")
@@ -431,7 +494,7 @@ class ThousandTest(AdminCase):
         self.assertEqual(len(self.json("/recover", "POST")["servers"]), self.COUNT)
         self.assertEqual(len({k for k in self.metrics()["mcpool_pool_slots"]}), self.COUNT * 6)
 
-    def test_readers_that_do_not_read_cost_little_and_hold_up_nobody(self):
+    def test_A03_readers_that_do_not_read_cost_little_and_hold_up_nobody(self):
         size = len(self.ask("/status").body)
         self.assertGreater(size, MIB)
         before = self.daemon.rss_kb()
@@ -458,7 +521,7 @@ class ThousandTest(AdminCase):
 class StopTest(AdminCase):
     servers = {"fake": fake()}
 
-    def test_it_works_while_the_daemon_drains(self):
+    def test_A10_it_works_while_the_daemon_drains_and_until_a_second_signal(self):
         self.hold(self.http("fake"))
         self.daemon.process.send_signal(signal.SIGTERM)
         self.daemon.log.wait("stopping: ")

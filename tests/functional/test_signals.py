@@ -78,7 +78,7 @@ class StopTest(SignalCase):
         self.start(servers={"fake": fake("--ignore-term", *options)}, config={
             "resilience": SINGLE, "limits": {"shutdown_grace": "5m", "drain_timeout": "5m"}})
 
-    def test_a_second_one_stops_at_once(self):
+    def test_A10_a_second_one_stops_at_once(self):
         for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
             self.begin()
             call, _ = self.hold(self.http("fake"))
