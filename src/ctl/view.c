@@ -64,6 +64,12 @@ static enum colour health_colour(const char *health)
                                               : COLOUR_NONE;
 }
 
+/* What an operator did to a server is to be seen, lest it be forgotten. */
+static enum colour mode_colour(const char *mode)
+{
+    return mode && strcmp(mode, "active") != 0 ? COLOUR_YELLOW : COLOUR_NONE;
+}
+
 static enum colour breaker_colour(const char *state)
 {
     if (!state)
@@ -88,8 +94,9 @@ static void next_attempt(struct table *t, const cJSON *obj)
 /* ---- the list ---- */
 
 static const struct table_column list_columns[] = {
-    {"NAME", 0},   {"HEALTH", 0},  {"READY/MIN/MAX", 0}, {"IN FLIGHT", 4}, {"WAITING", 5},
-    {"FAILED", 3}, {"BREAKER", 2}, {"NEXT ATTEMPT", 1},  {"RECOVERED", 6}, {"LAST ERROR", 0},
+    {"NAME", 0},         {"HEALTH", 0},    {"MODE", 1},       {"READY/MIN/MAX", 0},
+    {"IN FLIGHT", 5},    {"WAITING", 6},   {"FAILED", 4},     {"BREAKER", 3},
+    {"NEXT ATTEMPT", 2}, {"RECOVERED", 7}, {"LAST ERROR", 0},
 };
 
 static void breaker_cell(struct table *t, const cJSON *breaker)
@@ -131,10 +138,11 @@ static void list_server(struct table *t, const cJSON *s)
 {
     const cJSON *pool = doc_get(s, "pool_status"), *calls = doc_get(s, "calls");
     const cJSON *metrics = doc_get(s, "metrics");
-    const char *health = doc_str(s, "health_status");
+    const char *health = doc_str(s, "health_status"), *mode = doc_str(s, "mode");
     uint64_t failed = doc_count(s, "failed_connections");
     table_cell(t, COLOUR_NONE, doc_str(s, "name"));
     table_cell(t, health_colour(health), health);
+    table_cell(t, mode_colour(mode), mode);
     table_cellf(t, COLOUR_NONE, "%" PRIu64 "/%" PRIu64 "/%" PRIu64, doc_count(pool, "available"),
                 doc_count(pool, "min_size"), doc_count(pool, "max_size"));
     table_cellf(t, COLOUR_NONE, "%" PRIu64, doc_count(calls, "running"));
@@ -192,6 +200,23 @@ static void server_config(const cJSON *s, const struct style *style, struct buf 
     buf_append_str(out, ", ");
     put_str(out, style, doc_str(config, "sharing"));
     buf_append_str(out, ")\n");
+}
+
+static void server_mode(const cJSON *s, const struct style *style, struct buf *out)
+{
+    const char *mode = doc_str(s, "mode");
+    struct buf b = BUF_INIT;
+    if (!mode)
+        return;
+    label(out, "Mode");
+    put_str(&b, style, mode);
+    colour_append(out, style, mode_colour(mode), buf_peek(&b));
+    if (strcmp(mode, "drain") == 0)
+        buf_append_str(out, ": new calls wait in line");
+    else if (strcmp(mode, "maint") == 0)
+        buf_append_str(out, ": new calls are refused");
+    buf_append_str(out, "\n");
+    buf_done(&b);
 }
 
 static void server_pool(const cJSON *s, struct buf *out)
@@ -377,6 +402,7 @@ void view_server(const cJSON *doc, const struct style *style, struct buf *out)
     {
         server_title(doc, s, style, out);
         server_config(s, style, out);
+        server_mode(s, style, out);
         server_pool(s, out);
         server_breaker(doc, s, style, out);
         server_calls(s, out);

@@ -142,6 +142,7 @@ class HealthyTest(CtlCase):
 
     def test_a_line_for_each_server(self):
         first, second = self.rows()
+        self.assertIn(first.pop("MODE"), ("active", "-"))
         self.assertEqual(first, {"NAME": "demo", "HEALTH": "healthy", "READY/MIN/MAX": "1/1/1", "IN FLIGHT": "0",
                                  "WAITING": "0", "FAILED": "0", "BREAKER": "closed", "NEXT ATTEMPT": "-",
                                  "RECOVERED": "0/0", "LAST ERROR": "-"})

@@ -23,7 +23,8 @@ static const char *shown(void (*view)(const cJSON *, const struct style *, struc
 }
 
 #define FILES                                                                                      \
-    "{'name':'files','health_status':'healthy','health_since':'2026-01-02T03:04:00.000Z',"         \
+    "{'name':'files','mode':'active','health_status':'healthy','health_since':'2026-01-02T03:04:"  \
+    "00.000Z',"                                                                                    \
     "'server_config':{'name':'files','transport':'stdio','command':'npx','sharing':'shared'},"     \
     "'pool_status':{'available':2,'max_size':10,'min_size':1},'failed_connections':0,"             \
     "'next_attempt_ms':null,'circuit_breaker':{'state':'closed','failure_count':0,"                \
@@ -43,7 +44,8 @@ static const char *shown(void (*view)(const cJSON *, const struct style *, struc
     "'slots_never_used':9}]}"
 
 #define BROKEN                                                                                     \
-    "{'name':'broken','health_status':'unhealthy','health_since':'2026-01-02T03:03:05.678Z',"      \
+    "{'name':'broken','mode':'maint','health_status':'unhealthy','health_since':'2026-01-02T03:"   \
+    "03:05.678Z',"                                                                                 \
     "'server_config':{'name':'broken','transport':'http','url':'https://x/"                        \
     "y','sharing':'session'},"                                                                     \
     "'pool_status':{'available':0,'max_size':4,'min_size':1},'failed_connections':2,"              \
@@ -69,14 +71,16 @@ static const char *shown(void (*view)(const cJSON *, const struct style *, struc
 
 START_TEST(a_line_for_each_server)
 {
-    ck_assert_str_eq(
-        shown(view_list, DOC(FILES "," BROKEN), &plain),
-        "NAME    HEALTH     READY/MIN/MAX  IN FLIGHT  WAITING  FAILED  BREAKER      NEXT ATTEMPT  "
-        "RECOVERED  LAST ERROR\n"
-        "files   healthy    2/1/10         3          0        0       closed       -             "
-        "1/1        -\n"
-        "broken  unhealthy  0/1/4          0          1        2       open (42 s)  in 3.2 s      "
-        "0/7        first\\x1b[2J\\nline\n");
+    ck_assert_str_eq(shown(view_list, DOC(FILES "," BROKEN), &plain),
+                     "NAME    HEALTH     MODE    READY/MIN/MAX  IN FLIGHT  WAITING  FAILED  "
+                     "BREAKER      NEXT ATTEMPT  "
+                     "RECOVERED  LAST ERROR\n"
+                     "files   healthy    active  2/1/10         3          0        0       closed "
+                     "      -             "
+                     "1/1        -\n"
+                     "broken  unhealthy  maint   0/1/4          0          1        2       open "
+                     "(42 s)  in 3.2 s      "
+                     "0/7        first\\x1b[2J\\nline\n");
 }
 END_TEST
 
@@ -84,10 +88,12 @@ START_TEST(colours_tell_how_bad_it_is)
 {
     static const struct style colour = {.colour = true, .columns = 60};
     ck_assert_str_eq(shown(view_list, DOC(FILES "," BROKEN), &colour),
-                     "\x1b[1mNAME\x1b[0m    \x1b[1mHEALTH\x1b[0m     \x1b[1mREADY/MIN/MAX\x1b[0m  "
+                     "\x1b[1mNAME\x1b[0m    \x1b[1mHEALTH\x1b[0m     \x1b[1mMODE\x1b[0m    "
+                     "\x1b[1mREADY/MIN/MAX\x1b[0m  "
                      "\x1b[1mLAST ERROR\x1b[0m\n"
-                     "files   \x1b[32mhealthy\x1b[0m    2/1/10         -\n"
-                     "broken  \x1b[31munhealthy\x1b[0m  0/1/4          first\\x1b[2J\\nline\n");
+                     "files   \x1b[32mhealthy\x1b[0m    active  2/1/10         -\n"
+                     "broken  \x1b[31munhealthy\x1b[0m  \x1b[33mmaint\x1b[0m   0/1/4          "
+                     "first\\x1b[2J\\nline\n");
 }
 END_TEST
 
@@ -97,6 +103,7 @@ START_TEST(all_about_a_server_that_is_well)
         shown(view_server, DOC(FILES), &plain),
         "● files - healthy since Fri 2026-01-02 03:04:00 UTC; 5.7 s ago\n"
         "     Command: npx (stdio, shared)\n"
+        "        Mode: active\n"
         "        Pool: 2 ready, 1 wanted, 10 at most; 0 failed\n"
         "     Breaker: closed since Fri 2026-01-02 03:00:00 UTC; 4 min ago\n"
         "              admits calls, 0 failures in a row, opened 0 times\n"
@@ -123,6 +130,7 @@ START_TEST(all_about_a_server_that_is_broken)
     static const char *const parts[] = {
         "* broken - unhealthy since Fri 2026-01-02 03:03:05 UTC; 60 s ago\n",
         "Address: https://x/y (http, session)\n",
+        "Mode: maint: new calls are refused\n",
         "open since Fri 2026-01-02 03:03:47 UTC; 18 s ago; changes in 42 s\n",
         "refuses calls, 5 failures in a row, opened 1 time, a trial is under way, the server "
         "refused our credentials\n",
