@@ -152,8 +152,10 @@ int reload_now(struct reload *r, bool dry_run, struct buf *out)
 {
     const struct reload_parts *p = &r->parts;
     if (proxy_is_stopping(p->proxy)) {
-        struct reload_lines none = {0};
-        refuse(&none, "mcpoold is stopping; the configuration is not read again", dry_run, out);
+        static const char why[] = "mcpoold is stopping; the configuration is not read again";
+        log_notice(NULL, "%s", why);
+        if (out)
+            reload_doc_refusal(out, why, &(struct reload_lines){0});
         return -ESHUTDOWN;
     }
     if (!dry_run && p->before)
