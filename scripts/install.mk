@@ -10,6 +10,7 @@ completionsdir ?= $(datadir)/bash-completion/completions
 sysconfdir     ?= /etc
 libdir         ?= $(prefix)/lib
 unitdir        ?= $(libdir)/systemd/system
+userunitdir    ?= $(libdir)/systemd/user
 catalogdir     ?= $(libdir)/systemd/catalog
 sysusersdir    ?= $(libdir)/sysusers.d
 tmpfilesdir    ?= $(libdir)/tmpfiles.d
@@ -29,6 +30,8 @@ INSTALLED := \
 	conf/README.md:docdir:options.md:644 \
 	systemd/mcpool.service:unitdir:mcpool.service:644 \
 	systemd/mcpool.socket:unitdir:mcpool.socket:644 \
+	systemd/user/mcpool.service:userunitdir:mcpool.service:644 \
+	systemd/http-only.conf:docdir:http-only.conf:644 \
 	systemd/mcpool.catalog:catalogdir:mcpool.catalog:644 \
 	systemd/mcpool.sysusers:sysusersdir:mcpool.conf:644 \
 	systemd/mcpool.tmpfiles:tmpfilesdir:mcpool.conf:644
@@ -40,7 +43,7 @@ paths = sed 's|/usr/bin/|$(bindir)/|g'
 
 define INSTALL_LINE
 	@install -d '$(dir $(call to,$(1)))'
-	@$(if $(filter systemd/%.service,$(1)),$(paths) $(call field,1,$(1)) >'$(call to,$(1))' && chmod $(call field,4,$(1)) '$(call to,$(1))',install -m $(call field,4,$(1)) $(call field,1,$(1)) '$(call to,$(1))')
+	@$(if $(filter systemd/%.service systemd/http-only.conf,$(call field,1,$(1))),$(paths) $(call field,1,$(1)) >'$(call to,$(1))' && chmod $(call field,4,$(1)) '$(call to,$(1))',install -m $(call field,4,$(1)) $(call field,1,$(1)) '$(call to,$(1))')
 
 endef
 

@@ -64,7 +64,7 @@ class ActivationTest(ActivationCase):
         self.sockets.append(("http", listening(("0.0.0.0", 0))))
         self.begin(wait=False)
         self.daemon.allow_error("other machines can reach")
-        self.daemon.log.wait(r"error cannot listen on http: other machines can reach it, and there are no "tokens"")
+        self.daemon.log.wait(r'error cannot listen on http: other machines can reach it, and there are no "tokens"')
         self.daemon.join(expect_status=1)
         self.begin(config={"allow_unauthenticated": True})
         self.daemon.host = "127.0.0.1"
