@@ -150,6 +150,14 @@ static int listen_at(struct front_listener *l, const struct door *d)
                       : listener_open_tcp(f->loop, d->where, &opt, on_accept, l, &l->listener);
 }
 
+/* Whether the listener may be open with that configuration. It is the address that was really bound
+ * which counts: what the configuration took for a loopback one when it was checked may be another
+ * now, and of an inherited socket it knows nothing. */
+static bool may_be_open(const struct front_listener *l, const struct config *c)
+{
+    return listener_is_local(l->listener) || c->tokens_n || c->allow_unauthenticated;
+}
+
 /* Opens it as c wants it, and no more. */
 static int make_listener(struct front *f, const struct config *c, const struct door *d,
                          struct front_listener **ret)
@@ -168,8 +176,7 @@ static int make_listener(struct front *f, const struct config *c, const struct d
         front_listener_unref(l);
         return r;
     }
-    /* What the configuration took for a loopback address when it was checked may be another now. */
-    if (!listener_is_local(l->listener) && !c->tokens_n && !c->allow_unauthenticated) {
+    if (!may_be_open(l, c)) {
         listener_free(l->listener);
         front_listener_unref(l);
         return -EPERM;
@@ -383,6 +390,21 @@ static int each_door(struct front *f, const struct config *c, door_fn fn)
     return r == 0 && served == 1 ? with_server_door(f, c, "", fn) : r;
 }
 
+static bool is_listed(const struct config *c, const char *host_port)
+{
+    for (size_t i = 0; i < c->listen_n; i++)
+        if (!c->listen[i].is_unix && strcmp(c->listen[i].host_port, host_port) == 0)
+            return true;
+    return false;
+}
+
+static int cannot_listen(struct front *f, bool is_unix, const char *where, int r)
+{
+    snprintf(f->why, sizeof(f->why), "cannot listen on %s%s: %s", is_unix ? "unix:" : "", where,
+             why_not(r));
+    return r;
+}
+
 static int prepare_door(struct front *f, const struct door *d)
 {
     struct front_listener *l;
@@ -391,8 +413,7 @@ static int prepare_door(struct front *f, const struct door *d)
     struct front_listener *last = last_of(LIST_FIRST(&f->prepared));
     int r = make_listener(f, f->preparing, d, &l);
     if (r < 0)
-        snprintf(f->why, sizeof(f->why), "cannot listen on %s%s: %s", d->is_unix ? "unix:" : "",
-                 d->where, why_not(r));
+        cannot_listen(f, d->is_unix, d->where, r);
     else if (last)
         LIST_INSERT_AFTER(last, l, link);
     else
@@ -400,12 +421,24 @@ static int prepare_door(struct front *f, const struct door *d)
     return r;
 }
 
+/* What is open already. That an entry of `listen` is gone is none of it: it closes anyway. */
+static int prepare_open_ones(struct front *f, const struct config *c)
+{
+    const struct front_listener *l;
+    LIST_FOREACH (l, &f->listeners, link)
+        if (!may_be_open(l, c) && (l->inherited || is_listed(c, l->where)))
+            return cannot_listen(f, l->is_unix, listener_address(l->listener), -EPERM);
+    return 0;
+}
+
 /* Nothing is accepted before the loop goes on, which is after front_apply or front_unprepare. */
 int front_prepare(struct front *f, struct config *config, char *why, size_t why_n)
 {
     snprintf(f->why, sizeof(f->why), "the path of a socket is too long");
     f->preparing = config;
-    int r = each_door(f, config, prepare_door);
+    int r = prepare_open_ones(f, config);
+    if (r == 0)
+        r = each_door(f, config, prepare_door);
     f->preparing = NULL;
     if (r < 0) {
         snprintf(why, why_n, "%s", f->why);

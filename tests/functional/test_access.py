@@ -4,11 +4,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
 
-from harness import DEMO, INITIALIZE, MCPOOLD, SINGLE, Clock, DaemonCase, demo, fake, poll_until
+from harness import DEMO, INITIALIZE, MCPOOLD, SINGLE, Clock, DaemonCase, HttpConn, demo, fake, poll_until
+from manager import activation
 
 ALICE, BOB, CAROL = "alice-" + "A" * 20, "bob-" + "B" * 20, "carol-" + "C" * 20
 SSE = [("Accept", "text/event-stream")]
@@ -236,6 +238,151 @@ class DelayTest(TokenCase):
             c.send(self.request_bytes(INITIALIZE, path="/mcp/fake", headers=bearer("guess" * 5)) * 3)
             c.close()
         self.assertEqual(self.post(bearer(ALICE)).status, 200)
+
+
+class ReloadTest(TokenCase):
+    """Tokens come and go while their clients are there."""
+
+    def tokens(self):
+        return {"alice": {"file": self.path("alice")}, "bob": {"file": self.path("bob")}}
+
+    def reload(self, status=200, **changes):
+        """Returns when the daemon has read its configuration again, with these keys changed."""
+        self.daemon.config.update(changes)
+        with open(self.daemon.config_path, "w") as f:
+            json.dump(self.daemon.config, f)
+        c = HttpConn(self.daemon.socket_path("admin"))
+        r = c.exchange(b"POST /reload HTTP/1.1\r\nHost: x\r\n\r\n", "POST")
+        c.close()
+        self.assertEqual(r.status, status, bytes(r.body))
+        return json.loads(bytes(r.body))
+
+    def held(self, secret, make):
+        c = make("fake", headers=bearer(secret))
+        if c.__class__.__name__ == "HttpClient":
+            c.open_get()
+        return c
+
+    def get_conn(self, client):
+        return client.conn if hasattr(client, "conn") else client.get_stream.conn
+
+    def test_tokens_of_another_reload_open_and_close(self):
+        self.write("dave", "dave-" + "D" * 20)
+        self.assertEqual(self.post(bearer("dave-" + "D" * 20)).status, 401)
+        said = self.reload(tokens={**self.tokens(), "dave": {"file": self.path("dave")}})
+        self.assertEqual(said["changes"], [{"key": "tokens", "effect": "live"}])
+        self.assertEqual(self.post(bearer("dave-" + "D" * 20)).status, 200)
+        self.reload(tokens=self.tokens())
+        self.assertEqual(self.post(bearer("dave-" + "D" * 20)).status, 401)
+        self.assertEqual(self.post(bearer(ALICE)).status, 200)
+
+    def test_a_token_that_goes_takes_its_sessions_and_streams_along(self):
+        alice = [self.held(ALICE, make) for make in (self.http, self.sse)]
+        bob = [self.held(BOB, make) for make in (self.http, self.sse)]
+        calls = [c.start_tool("hold", {"key": "k%d" % i}) for i, c in enumerate(alice)]
+        self.daemon.wait_ledger("fake", "run", tool="hold")
+        del self.daemon.config["tokens"]["alice"]
+        self.reload()
+        for c in alice:
+            self.assertIsNotNone(self.get_conn(c).wait_closed())
+        for c in bob:
+            self.assertEqual(c.request("ping"), {})
+        self.daemon.wait_received("fake", "notifications/cancelled")
+        poll_until(lambda: len(self.daemon.log.matching("principal=token:alice session ended")) == 2, "the end of both sessions")
+        self.assertEqual(self.daemon.log.matching("principal=token:bob session ended"), [])
+        self.reload(tokens=self.tokens())
+        r = self.exchange(b'{"jsonrpc":"2.0","id":1,"method":"ping"}', path="/mcp/fake",
+                          headers=bearer(ALICE) + [("Mcp-Session-Id", alice[0].session_id)])
+        self.assertEqual(r.status, 404, "the session has ended for good")
+        self.assertFalse(any(c.done() for c in calls))
+
+    def test_a_server_that_goes_from_the_list_of_a_token(self):
+        fake_one, other = self.http("fake", headers=bearer(ALICE)), self.http("other", headers=bearer(ALICE))
+        tokens = self.tokens()
+        tokens["alice"]["servers"] = ["fake"]
+        self.reload(tokens=tokens)
+        self.assertEqual(fake_one.request("ping"), {})
+        self.assertEqual(self.post(bearer(ALICE), path="/mcp/other").status, 403)
+        self.reload(tokens=self.tokens())
+        r = self.exchange(b'{"jsonrpc":"2.0","id":1,"method":"ping"}', path="/mcp/other",
+                          headers=bearer(ALICE) + [("Mcp-Session-Id", other.session_id)])
+        self.assertEqual(r.status, 404)
+
+    def test_a_secret_is_exchanged_without_a_gap(self):
+        new = "alice-" + "N" * 20
+        c = self.held(ALICE, self.http)
+        self.write("alice", ALICE, new)
+        self.reload()
+        self.assertEqual(c.request("ping"), {})
+        c.headers = bearer(new)
+        self.assertEqual(c.request("ping"), {})
+        self.write("alice", new)
+        self.reload()
+        # The stream was opened with the secret that is void now; the session is the same client's and goes on.
+        self.assertIsNotNone(self.get_conn(c).wait_closed())
+        self.assertEqual(c.request("ping"), {})
+        self.assertEqual(self.post(bearer(ALICE)).status, 401)
+        self.assertEqual(self.daemon.log.matching("session ended"), [])
+
+    def test_first_tokens_end_what_was_begun_without(self):
+        self.reload(tokens={})
+        c, local = self.http("fake"), self.line("fake")
+        self.assertEqual(c.request("ping"), {})
+        self.reload(tokens=self.tokens())
+        self.check_401(self.post(), error=False)
+        self.daemon.log.wait("session ended")
+        self.assertEqual(local.request("ping"), {})
+        c.session_id, c.headers, c.version = None, bearer(ALICE), None
+        self.assertEqual(c.initialize().request("ping"), {})
+
+    def test_a_bad_token_file_changes_nothing(self):
+        self.daemon.allow_error("not changed|can be used by others")
+        os.chmod(self.path("alice"), 0o644)
+        said = self.reload(status=422)
+        self.assertIn("can be used by others", said["errors"][0])
+        self.assertEqual(self.post(bearer(ALICE)).status, 200)
+
+    def test_the_last_token_does_not_go_while_others_can_reach_us(self):
+        self.daemon.stop()
+        self.start(config={**self.config, "listen": ["0.0.0.0:0"]})
+        self.daemon.allow_error("not changed|can be reached from other machines")
+        said = self.reload(status=422, tokens={})
+        self.assertIn("can be reached from other machines", said["errors"][0])
+        self.assertEqual(self.post().status, 401)
+        self.reload(tokens={}, allow_unauthenticated=True)
+        self.assertEqual(self.post().status, 200)
+
+
+class InheritedTest(TokenCase):
+    """A socket that the service manager opened, of which the configuration knows nothing."""
+    servers = None
+
+    def setUp(self):
+        super().setUp()
+        self.socket = socket.create_server(("0.0.0.0", 0))
+        self.addCleanup(self.socket.close)
+
+    reload = ReloadTest.reload
+
+    def test_an_inherited_socket_is_no_way_around_tokens(self):
+        self.start({"demo": demo()}, {}, wait=False, **activation([("http", self.socket)]))
+        self.daemon.allow_error("cannot listen on")
+        self.daemon.join(expect_status=1)
+        self.assertEqual(len(self.daemon.log.matching('error .*other machines can reach it, and there are no "tokens"')), 1)
+
+    def test_the_last_token_does_not_go_while_others_reach_an_inherited_socket(self):
+        self.start({"demo": demo()}, {"tokens": self.tokens_of_alice()}, **activation([("http", self.socket)]))
+        self.daemon.allow_error("other machines can reach it")
+        address = ("127.0.0.1", self.socket.getsockname()[1])
+        said = self.reload(status=422, tokens={})
+        self.assertIn("other machines can reach it", said["error"])
+        self.daemon.host, self.daemon.port = address
+        self.assertEqual(self.exchange(INITIALIZE).status, 401)
+        self.reload(tokens={}, allow_unauthenticated=True)
+        self.assertEqual(self.exchange(INITIALIZE).status, 200)
+
+    def tokens_of_alice(self):
+        return {"alice": {"file": self.path("alice")}}
 
 
 class ReachTest(TokenCase):
