@@ -23,6 +23,10 @@ _mcpoolctl() {
             fi
             ;;
         --all) named=$word ;;
+        --wait)
+            i=$((i + 1))
+            [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
+            ;;
         -* | =) ;;
         *) if [[ -z $command ]]; then command=$word; else named=$word; fi ;;
         esac
@@ -43,6 +47,7 @@ _mcpoolctl() {
     --watch)
         [[ $prev == "${COMP_WORDS[COMP_CWORD - 1]}" ]] || return
         ;;
+    --wait) return ;;
     esac
 
     if [[ $cur == -* ]]; then
@@ -51,11 +56,21 @@ _mcpoolctl() {
         '') words+=(--version) ;;
         status) words+=(--json --watch --names) ;;
         recover) words+=(--json --all) ;;
+        explain | drain | maint | resume | restart | log-level) words+=(--json) ;;
+        logs) words+=(--json --follow) ;;
+        reload) words+=(--json --dry-run) ;;
+        check) words=(--help) ;;
         connect) words+=(--wait) ;;
         esac
     elif [[ -z $command ]]; then
-        words=(status recover connect metrics)
-    elif [[ -z $named && ($command == status || $command == recover || $command == connect) ]]; then
+        words=(status recover explain logs drain maint resume restart reload check log-level connect metrics)
+    elif [[ -z $named && $command == check ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+    elif [[ -z $named && $command == log-level ]]; then
+        words=(debug info notice warning error critical)
+    elif [[ -z $named && $command =~ ^(status|recover|explain|logs|drain|maint|resume|restart|connect)$ ]]; then
         mapfile -t words < <("${COMP_WORDS[0]}" status --names "${where[@]}" 2>/dev/null)
         [[ $command != recover ]] || words+=(--all)
     fi

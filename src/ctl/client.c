@@ -18,7 +18,7 @@
 struct exchange {
     const char *path;
     int fd;
-    usec_t end_at;
+    usec_t timeout, end_at;
     struct buf in;
 };
 
@@ -118,7 +118,7 @@ static void explain(const struct exchange *x, int error, struct buf *why)
 {
     if (error == -ETIMEDOUT)
         buf_appendf(why, "mcpoold at %s gives no answer within %u s; is it stopped or hanging?",
-                    x->path, (unsigned)(CLIENT_TIMEOUT / USEC_PER_SEC));
+                    x->path, (unsigned)(x->timeout / USEC_PER_SEC));
     else if (error == -EACCES || error == -EPERM)
         buf_appendf(why, "no permission to use %s: only root and the user that runs mcpoold may",
                     x->path);
@@ -236,13 +236,15 @@ static void explain_absence(const struct place *place, struct buf *why)
     buf_append_str(why, ": is mcpoold running? --socket or --config says if it is somewhere else");
 }
 
-bool client_ask(const struct place *place, const char *method, const char *target,
+bool client_ask(const struct place *place, const char *method, const char *target, usec_t timeout,
                 struct client_answer *ret, struct buf *why)
 {
     *ret = (struct client_answer){0};
     for (size_t i = 0; i < place->n; i++) {
-        struct exchange x = {
-            .path = place->paths[i], .fd = -1, .end_at = clock_monotonic() + CLIENT_TIMEOUT};
+        struct exchange x = {.path = place->paths[i],
+                             .fd = -1,
+                             .timeout = timeout,
+                             .end_at = clock_monotonic() + timeout};
         bool ok = false;
         int r = connect_to(&x);
         if (r == 0)

@@ -18,12 +18,9 @@ enum ctl_exit {
 
 struct ctl_options {
     const char *socket, *config; /* NULL: not given */
-    bool json, watch, names, all;
-    bool follow, dry_run, once;
+    bool json, watch, names, all, follow, dry_run;
     usec_t interval;  /* of watch and top */
     usec_t wait;      /* of connect */
-    unsigned count;   /* of top; 0 = until interrupted */
-    const char *sort; /* of top; NULL: not given */
     const char *name; /* the operand: of a server, a file, a level; NULL: not given */
 };
 
@@ -33,22 +30,39 @@ enum ctl_exit ctl_status(const struct ctl_options *o);
 enum ctl_exit ctl_recover(const struct ctl_options *o);
 enum ctl_exit ctl_metrics(const struct ctl_options *o);
 enum ctl_exit ctl_connect(const struct ctl_options *o);
+enum ctl_exit ctl_drain(const struct ctl_options *o);
+enum ctl_exit ctl_resume(const struct ctl_options *o);
+enum ctl_exit ctl_maint(const struct ctl_options *o);
+enum ctl_exit ctl_restart(const struct ctl_options *o);
+enum ctl_exit ctl_explain(const struct ctl_options *o);
+enum ctl_exit ctl_logs(const struct ctl_options *o);
+enum ctl_exit ctl_reload(const struct ctl_options *o);
+enum ctl_exit ctl_check(const struct ctl_options *o);
+enum ctl_exit ctl_log_level(const struct ctl_options *o);
 
 /* ---- what they do it with (ask.c) ---- */
 
-/* An answer with the status that was asked for. */
+/* An answer with a status that was asked for. */
 struct ctl_answer {
+    unsigned status;
     struct buf body;
     cJSON *doc; /* NULL when none was wanted */
 };
 void ctl_answer_done(struct ctl_answer *a);
 
-enum ctl_wants { CTL_WANTS_TEXT, CTL_WANTS_DOC };
+/* A request of a command. */
+struct ctl_request {
+    const char *method, *path;
+    const char *server; /* the parameter of that name; NULL: about all, or about none */
+    const char *query;  /* another parameter, as it stands in the target; NULL */
+    const char *member; /* a document with this member is expected; NULL: text */
+    usec_t timeout;     /* 0 = CLIENT_TIMEOUT */
+    unsigned also;      /* a status that is an answer, too, besides 200; 0 = none */
+};
 
-/* One request about the server o->name or, without a name, about all. false: *why holds a sentence
- * for the operator (not escaped), and *ret is empty. */
-bool ctl_ask(const struct ctl_options *o, const char *method, const char *path,
-             enum ctl_wants wants, struct ctl_answer *ret, struct buf *why);
+/* One request. false: *why holds a sentence for the operator (not escaped), and *ret is empty. */
+bool ctl_ask(const struct ctl_options *o, const struct ctl_request *r, struct ctl_answer *ret,
+             struct buf *why);
 
 /* The names and healths of the servers, which is little even where the status is long. */
 bool ctl_ask_names(const struct ctl_options *o, struct ctl_answer *ret, struct buf *why);

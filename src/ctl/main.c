@@ -18,11 +18,9 @@ enum {
     TAKES_WAIT = 1 << 4,
     TAKES_FOLLOW = 1 << 5,
     TAKES_DRY_RUN = 1 << 6,
-    TAKES_TOP = 1 << 7, /* --once, -n, --interval, --sort */
 };
-static const char *const option_names[] = {
-    "--json", "--watch",  "--names",   "--all",
-    "--wait", "--follow", "--dry-run", "--once, -n, --interval or --sort"};
+static const char *const option_names[] = {"--json", "--watch",  "--names",  "--all",
+                                           "--wait", "--follow", "--dry-run"};
 
 /* What stands after the command. */
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST };
@@ -39,6 +37,10 @@ struct command {
     "  -s, --socket PATH   the admin socket\n"                                                     \
     "  -c, --config FILE   find the socket by this configuration\n"                                \
     "  -h, --help          print help and exit\n"
+
+#define JSON_HELP "      --json          print what mcpoold says, unchanged\n" COMMON_HELP
+
+#define DONE_STATUS "\nExit status: 0 done, 1 error, 2 wrong usage.\n"
 
 static const struct command commands[] = {
     {"status", ctl_status, TAKES_JSON | TAKES_WATCH | TAKES_NAMES, OPERAND_MAY,
@@ -70,6 +72,46 @@ static const struct command commands[] = {
      "  -h, --help          print help and exit\n"
      "\nExit status: 0 the client ended its input and was answered everything; 1 error, or nobody\n"
      "reads the answers; 2 wrong usage.\n"},
+    {"drain", ctl_drain, TAKES_JSON, OPERAND_MUST,
+     "Usage: mcpoolctl drain NAME [OPTION]...\n"
+     "Takes a server out of service gently: calls that run may end, new ones wait in line, and "
+     "its\n"
+     "connections close when they have nothing to do. 'resume' takes it back.\n\n" JSON_HELP
+         DONE_STATUS},
+    {"maint", ctl_maint, TAKES_JSON, OPERAND_MUST,
+     "Usage: mcpoolctl maint NAME [OPTION]...\n"
+     "Takes a server out of service at once: calls that run may end, all others are refused.\n"
+     "'resume' takes it back.\n\n" JSON_HELP DONE_STATUS},
+    {"resume", ctl_resume, TAKES_JSON, OPERAND_MUST,
+     "Usage: mcpoolctl resume NAME [OPTION]...\n"
+     "Takes a server back into service, with a fresh back-off.\n\n" JSON_HELP DONE_STATUS},
+    {"restart", ctl_restart, TAKES_JSON, OPERAND_MUST,
+     "Usage: mcpoolctl restart NAME [OPTION]...\n"
+     "Replaces each connection of a server, and with it its process, when its calls have "
+     "ended.\n\n" JSON_HELP DONE_STATUS},
+    {"explain", ctl_explain, TAKES_JSON, OPERAND_MUST,
+     "Usage: mcpoolctl explain NAME [OPTION]...\n"
+     "Tells how a server is, what happens next, and what happened.\n\n" JSON_HELP DONE_STATUS},
+    {"logs", ctl_logs, TAKES_JSON | TAKES_FOLLOW, OPERAND_MUST,
+     "Usage: mcpoolctl logs NAME [OPTION]...\n"
+     "Shows what a server has written to its stderr lately.\n\n"
+     "  -f, --follow        go on with what it writes from now on, until interrupted\n" JSON_HELP
+         DONE_STATUS},
+    {"reload", ctl_reload, TAKES_JSON | TAKES_DRY_RUN, OPERAND_NONE,
+     "Usage: mcpoolctl reload [OPTION]...\n"
+     "Has mcpoold read its configuration again, and says what that changes. A file with errors "
+     "changes\n"
+     "nothing; they are printed.\n\n"
+     "      --dry-run       say what would change, and change nothing\n" JSON_HELP DONE_STATUS},
+    {"check", ctl_check, 0, OPERAND_MUST,
+     "Usage: mcpoolctl check FILE\n"
+     "Says what is wrong with a configuration file; no daemon is asked.\n\n"
+     "  -h, --help          print help and exit\n"
+     "\nExit status: 0 nothing is wrong, 1 something is, 2 wrong usage.\n"},
+    {"log-level", ctl_log_level, TAKES_JSON, OPERAND_MAY,
+     "Usage: mcpoolctl log-level [LEVEL] [OPTION]...\n"
+     "Prints the level of the log of mcpoold, or sets it until mcpoold is reloaded or restarted:\n"
+     "debug, info, notice, warning, error or critical.\n\n" JSON_HELP DONE_STATUS},
     {"metrics", ctl_metrics, 0, OPERAND_NONE,
      "Usage: mcpoolctl metrics [OPTION]...\n"
      "Prints the metrics of mcpoold in the OpenMetrics format.\n\n" COMMON_HELP
@@ -78,9 +120,18 @@ static const struct command commands[] = {
 
 static const char global_help[] =
     "Usage: mcpoolctl [OPTION]... COMMAND\n"
-    "Looks into a running mcpoold, and has it recover servers.\n\n"
+    "Looks into a running mcpoold, and steers it.\n\n"
     "  status [NAME]       every server in a line, or all about one\n"
     "  recover NAME|--all  try now what is broken\n"
+    "  explain NAME        how a server is, what happens next, what happened\n"
+    "  logs NAME           what a server has written to its stderr\n"
+    "  drain NAME          out of service: new calls wait\n"
+    "  maint NAME          out of service: new calls are refused\n"
+    "  resume NAME         back into service\n"
+    "  restart NAME        replace its connections when their calls have ended\n"
+    "  reload              read the configuration again\n"
+    "  check FILE          what is wrong with a configuration file\n"
+    "  log-level [LEVEL]   how much the daemon logs\n"
     "  connect [NAME]      be a stdio server that never goes away\n"
     "  metrics             the metrics, in the OpenMetrics format\n\n" COMMON_HELP
     "  -V, --version       print the version and exit\n\n"
@@ -115,63 +166,102 @@ struct parsed {
     bool help;
 };
 
+static int wrong_value(const char *what)
+{
+    fprintf(stderr, "mcpoolctl: %s\n", what);
+    return CTL_USAGE;
+}
+
+/* An option with a value. -1 = good; otherwise the exit status. */
+static int take_value(struct ctl_options *o, int opt, const char *value)
+{
+    switch (opt) {
+    case 's':
+        o->socket = value;
+        return -1;
+    case 'c':
+        o->config = value;
+        return -1;
+    case 'w':
+        o->watch = true;
+        return !value || parse_seconds(value, &o->interval)
+                   ? -1
+                   : wrong_value("--watch takes a number of seconds, 0.1 to 86400");
+    case 'W':
+        return parse_seconds(value, &o->wait)
+                   ? -1
+                   : wrong_value("--wait takes a number of seconds, 0.1 to 86400");
+    default:
+        return -1;
+    }
+}
+
+static void take_flag(struct ctl_options *o, int opt)
+{
+    o->json = o->json || opt == 'j';
+    o->names = o->names || opt == 'l';
+    o->all = o->all || opt == 'a';
+    o->follow = o->follow || opt == 'f';
+    o->dry_run = o->dry_run || opt == 'd';
+}
+
+/* Which commands take it; 0: all do. */
+static unsigned option_bit(int opt)
+{
+    switch (opt) {
+    case 'j':
+        return TAKES_JSON;
+    case 'w':
+        return TAKES_WATCH;
+    case 'l':
+        return TAKES_NAMES;
+    case 'a':
+        return TAKES_ALL;
+    case 'W':
+        return TAKES_WAIT;
+    case 'f':
+        return TAKES_FOLLOW;
+    case 'd':
+        return TAKES_DRY_RUN;
+    default:
+        return 0;
+    }
+}
+
 /* -1 = go on; otherwise the exit status. */
 static int parse_options(int argc, char **argv, struct parsed *p)
 {
     static const struct option longs[] = {
-        {"socket", required_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},         {"watch", optional_argument, NULL, 'w'},
-        {"names", no_argument, NULL, 'n'},        {"all", no_argument, NULL, 'a'},
-        {"wait", required_argument, NULL, 'W'},   {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},
+        {"watch", optional_argument, NULL, 'w'},
+        {"follow", no_argument, NULL, 'f'},
+        {"dry-run", no_argument, NULL, 'd'},
+        {"names", no_argument, NULL, 'l'},
+        {"all", no_argument, NULL, 'a'},
+        {"wait", required_argument, NULL, 'W'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int opt;
     *p = (struct parsed){.o.interval = 2 * USEC_PER_SEC, .o.wait = 30 * USEC_PER_SEC};
-    while ((opt = getopt_long(argc, argv, "s:c:Vh", longs, NULL)) != -1) {
-        switch (opt) {
-        case 's':
-            p->o.socket = optarg;
-            break;
-        case 'c':
-            p->o.config = optarg;
-            break;
-        case 'j':
-            p->o.json = true;
-            p->given |= TAKES_JSON;
-            break;
-        case 'w':
-            if (optarg && !parse_seconds(optarg, &p->o.interval)) {
-                fputs("mcpoolctl: --watch takes a number of seconds, 0.1 to 86400\n", stderr);
-                return CTL_USAGE;
-            }
-            p->o.watch = true;
-            p->given |= TAKES_WATCH;
-            break;
-        case 'n':
-            p->o.names = true;
-            p->given |= TAKES_NAMES;
-            break;
-        case 'a':
-            p->o.all = true;
-            p->given |= TAKES_ALL;
-            break;
-        case 'W':
-            if (!parse_seconds(optarg, &p->o.wait)) {
-                fputs("mcpoolctl: --wait takes a number of seconds, 0.1 to 86400\n", stderr);
-                return CTL_USAGE;
-            }
-            p->given |= TAKES_WAIT;
-            break;
-        case 'V':
-            puts("mcpoolctl " MCPOOL_VERSION);
-            return fflush(stdout) == 0 ? CTL_OK : CTL_FAILED;
-        case 'h':
-            p->help = true;
-            break;
-        default:
+    while ((opt = getopt_long(argc, argv, "s:c:fVh", longs, NULL)) != -1) {
+        if (opt == '?') {
             fputs("Try 'mcpoolctl --help'.\n", stderr);
             return CTL_USAGE;
         }
+        if (opt == 'V') {
+            puts("mcpoolctl " MCPOOL_VERSION);
+            return fflush(stdout) == 0 ? CTL_OK : CTL_FAILED;
+        }
+        p->help = p->help || opt == 'h';
+        p->given |= option_bit(opt);
+        take_flag(&p->o, opt);
+        int done = take_value(&p->o, opt, optarg);
+        if (done >= 0)
+            return done;
     }
     return -1;
 }
@@ -186,9 +276,16 @@ static const char *judge(const struct command *c, const struct parsed *p, int op
             return buf;
         }
     }
-    if (operands > (c->operand == OPERAND_NONE ? 0 : 1))
-        return c->operand == OPERAND_NONE ? "this command takes no name"
-                                          : "one server at a time, please";
+    if (operands > (c->operand == OPERAND_NONE ? 0 : 1)) {
+        snprintf(buf, cap,
+                 c->operand == OPERAND_NONE ? "%s takes no name" : "%s takes one name at a time",
+                 c->name);
+        return buf;
+    }
+    if (operands == 0 && c->operand == OPERAND_MUST) {
+        snprintf(buf, cap, "%s needs a name", c->name);
+        return buf;
+    }
     if (c->takes & TAKES_ALL && (operands > 0) == p->o.all)
         return "recover takes the NAME of a server, or --all";
     if (p->o.names && (operands || p->o.json || p->o.watch))

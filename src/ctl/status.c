@@ -11,7 +11,9 @@
 
 static bool fetch(const struct ctl_options *o, struct ctl_answer *ret, struct buf *why)
 {
-    return ctl_ask(o, "GET", "/status", CTL_WANTS_DOC, ret, why);
+    const struct ctl_request r = {
+        .method = "GET", .path = "/status", .server = o->name, .member = "servers"};
+    return ctl_ask(o, &r, ret, why);
 }
 
 static void render(const struct ctl_options *o, const struct ctl_answer *a,

@@ -21,7 +21,8 @@ COMPLETION = os.path.join(ROOT, "scripts", "completion", "mcpoolctl.bash")
 MANUAL = os.path.join(ROOT, "src", "ctl", "mcpoolctl.1")
 MISSING = {"command": "/no/such/program"}
 OPENED = r"breaker \w+ -> open"
-COMMANDS = ["connect", "metrics", "recover", "status"]
+COMMANDS = ["check", "connect", "drain", "explain", "log-level", "logs", "maint", "metrics", "recover", "reload",
+            "restart", "resume", "status"]
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -575,6 +576,8 @@ class CompletionTest(CtlCase):
     def test_commands_and_options(self):
         self.assertEqual(self.complete(""), COMMANDS)
         self.assertEqual(self.complete("st"), ["status"])
+        self.assertEqual(self.complete("log-level", ""), ["critical", "debug", "error", "info", "notice", "warning"])
+        self.assertEqual(self.complete("check", self.daemon.dir + "/mcpool.j"), [self.daemon.dir + "/mcpool.json"])
         self.assertEqual(self.complete("-"), ["--config", "--help", "--socket", "--version"])
         self.assertEqual(self.complete("status", "--"),
                          ["--config", "--help", "--json", "--names", "--socket", "--watch"])
@@ -591,6 +594,8 @@ class CompletionTest(CtlCase):
         self.assertEqual(self.complete(*c, "status", ""), ["deep.thought", "demo"])
         self.assertEqual(self.complete(*c, "status", "--json", "de"), ["deep.thought", "demo"])
         self.assertEqual(self.complete(*c, "status", "dem"), ["demo"])
+        for command in ("explain", "logs", "drain", "maint", "resume", "restart", "connect"):
+            self.assertEqual(self.complete(*c, command, "dem"), ["demo"], command)
         self.assertEqual(self.complete("recover", *c, ""), ["--all", "deep.thought", "demo"])
         self.assertEqual(self.complete("--config", "=", self.daemon.config_path, "recover", "dee"), ["deep.thought"])
         self.assertEqual(self.complete("-s", "~/run/admin.sock", "status", "dem"), ["demo"])
