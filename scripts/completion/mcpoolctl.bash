@@ -23,7 +23,7 @@ _mcpoolctl() {
             fi
             ;;
         --all) named=$word ;;
-        --wait)
+        -n | --count | --interval | --sort | --wait)
             i=$((i + 1))
             [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
             ;;
@@ -47,7 +47,11 @@ _mcpoolctl() {
     --watch)
         [[ $prev == "${COMP_WORDS[COMP_CWORD - 1]}" ]] || return
         ;;
-    --wait) return ;;
+    --sort)
+        mapfile -t COMPREPLY < <(compgen -W 'name rate running waiting latency health' -- "$cur")
+        return
+        ;;
+    -n | --count | --interval | --wait) return ;;
     esac
 
     if [[ $cur == -* ]]; then
@@ -56,6 +60,7 @@ _mcpoolctl() {
         '') words+=(--version) ;;
         status) words+=(--json --watch --names) ;;
         recover) words+=(--json --all) ;;
+        top) words+=(--count --once --interval --sort) ;;
         explain | drain | maint | resume | restart | log-level) words+=(--json) ;;
         logs) words+=(--json --follow) ;;
         reload) words+=(--json --dry-run) ;;
@@ -63,14 +68,14 @@ _mcpoolctl() {
         connect) words+=(--wait) ;;
         esac
     elif [[ -z $command ]]; then
-        words=(status recover explain logs drain maint resume restart reload check log-level connect metrics)
+        words=(status top recover explain logs drain maint resume restart reload check log-level connect metrics)
     elif [[ -z $named && $command == check ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
     elif [[ -z $named && $command == log-level ]]; then
         words=(debug info notice warning error critical)
-    elif [[ -z $named && $command =~ ^(status|recover|explain|logs|drain|maint|resume|restart|connect)$ ]]; then
+    elif [[ -z $named && $command =~ ^(status|top|recover|explain|logs|drain|maint|resume|restart|connect)$ ]]; then
         mapfile -t words < <("${COMP_WORDS[0]}" status --names "${where[@]}" 2>/dev/null)
         [[ $command != recover ]] || words+=(--all)
     fi

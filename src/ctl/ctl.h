@@ -21,6 +21,8 @@ struct ctl_options {
     bool json, watch, names, all, follow, dry_run;
     usec_t interval;  /* of watch and top */
     usec_t wait;      /* of connect */
+    unsigned count;   /* of screens of top; 0 = until interrupted */
+    const char *sort; /* of top; NULL: not given */
     const char *name; /* the operand: of a server, a file, a level; NULL: not given */
 };
 
@@ -39,6 +41,7 @@ enum ctl_exit ctl_logs(const struct ctl_options *o);
 enum ctl_exit ctl_reload(const struct ctl_options *o);
 enum ctl_exit ctl_check(const struct ctl_options *o);
 enum ctl_exit ctl_log_level(const struct ctl_options *o);
+enum ctl_exit ctl_top(const struct ctl_options *o);
 
 /* ---- what they do it with (ask.c) ---- */
 

@@ -18,9 +18,11 @@ enum {
     TAKES_WAIT = 1 << 4,
     TAKES_FOLLOW = 1 << 5,
     TAKES_DRY_RUN = 1 << 6,
+    TAKES_TOP = 1 << 7, /* --once, -n, --interval, --sort */
 };
-static const char *const option_names[] = {"--json", "--watch",  "--names",  "--all",
-                                           "--wait", "--follow", "--dry-run"};
+static const char *const option_names[] = {
+    "--json", "--watch",  "--names",   "--all",
+    "--wait", "--follow", "--dry-run", "--count, --once, --interval or --sort"};
 
 /* What stands after the command. */
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST };
@@ -72,6 +74,16 @@ static const struct command commands[] = {
      "  -h, --help          print help and exit\n"
      "\nExit status: 0 the client ended its input and was answered everything; 1 error, or nobody\n"
      "reads the answers; 2 wrong usage.\n"},
+    {"top", ctl_top, TAKES_TOP, OPERAND_MAY,
+     "Usage: mcpoolctl top [NAME] [OPTION]...\n"
+     "Shows what the servers are doing, again and again: rates of the last interval, latencies of "
+     "the\n"
+     "last five. On a terminal: q quits, n r f w l h sort.\n\n"
+     "  -n, --count=N       show N texts, then end\n"
+     "      --once          the same as --count=1\n"
+     "      --interval=N    seconds between them (2)\n"
+     "      --sort=KEY      name, rate, running, waiting, latency or health\n" COMMON_HELP
+         DONE_STATUS},
     {"drain", ctl_drain, TAKES_JSON, OPERAND_MUST,
      "Usage: mcpoolctl drain NAME [OPTION]...\n"
      "Takes a server out of service gently: calls that run may end, new ones wait in line, and "
@@ -122,6 +134,7 @@ static const char global_help[] =
     "Usage: mcpoolctl [OPTION]... COMMAND\n"
     "Looks into a running mcpoold, and steers it.\n\n"
     "  status [NAME]       every server in a line, or all about one\n"
+    "  top [NAME]          what the servers are doing, live\n"
     "  recover NAME|--all  try now what is broken\n"
     "  explain NAME        how a server is, what happens next, what happened\n"
     "  logs NAME           what a server has written to its stderr\n"
@@ -160,6 +173,16 @@ static bool parse_seconds(const char *s, usec_t *ret)
     return true;
 }
 
+static bool parse_count(const char *s, unsigned *ret)
+{
+    char *end;
+    unsigned long v = strtoul(s, &end, 10);
+    if (*s < '0' || *s > '9' || *end != '\0' || v < 1 || v > 1000000000)
+        return false;
+    *ret = (unsigned)v;
+    return true;
+}
+
 struct parsed {
     struct ctl_options o;
     unsigned given; /* TAKES_… */
@@ -182,15 +205,26 @@ static int take_value(struct ctl_options *o, int opt, const char *value)
     case 'c':
         o->config = value;
         return -1;
+    case 'S':
+        o->sort = value;
+        return -1;
     case 'w':
         o->watch = true;
         return !value || parse_seconds(value, &o->interval)
                    ? -1
                    : wrong_value("--watch takes a number of seconds, 0.1 to 86400");
+    case 'i':
+        return parse_seconds(value, &o->interval)
+                   ? -1
+                   : wrong_value("--interval takes a number of seconds, 0.1 to 86400");
     case 'W':
         return parse_seconds(value, &o->wait)
                    ? -1
                    : wrong_value("--wait takes a number of seconds, 0.1 to 86400");
+    case 'n':
+        return parse_count(value, &o->count)
+                   ? -1
+                   : wrong_value("--count takes a number, 1 to 1000000000");
     default:
         return -1;
     }
@@ -203,6 +237,8 @@ static void take_flag(struct ctl_options *o, int opt)
     o->all = o->all || opt == 'a';
     o->follow = o->follow || opt == 'f';
     o->dry_run = o->dry_run || opt == 'd';
+    if (opt == 'o')
+        o->count = 1;
 }
 
 /* Which commands take it; 0: all do. */
@@ -223,6 +259,11 @@ static unsigned option_bit(int opt)
         return TAKES_FOLLOW;
     case 'd':
         return TAKES_DRY_RUN;
+    case 'n':
+    case 'o':
+    case 'i':
+    case 'S':
+        return TAKES_TOP;
     default:
         return 0;
     }
@@ -232,22 +273,18 @@ static unsigned option_bit(int opt)
 static int parse_options(int argc, char **argv, struct parsed *p)
 {
     static const struct option longs[] = {
-        {"socket", required_argument, NULL, 's'},
-        {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"watch", optional_argument, NULL, 'w'},
-        {"follow", no_argument, NULL, 'f'},
-        {"dry-run", no_argument, NULL, 'd'},
-        {"names", no_argument, NULL, 'l'},
-        {"all", no_argument, NULL, 'a'},
-        {"wait", required_argument, NULL, 'W'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"socket", required_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},         {"watch", optional_argument, NULL, 'w'},
+        {"names", no_argument, NULL, 'l'},        {"all", no_argument, NULL, 'a'},
+        {"follow", no_argument, NULL, 'f'},       {"count", required_argument, NULL, 'n'},
+        {"once", no_argument, NULL, 'o'},         {"interval", required_argument, NULL, 'i'},
+        {"sort", required_argument, NULL, 'S'},   {"dry-run", no_argument, NULL, 'd'},
+        {"wait", required_argument, NULL, 'W'},   {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     int opt;
     *p = (struct parsed){.o.interval = 2 * USEC_PER_SEC, .o.wait = 30 * USEC_PER_SEC};
-    while ((opt = getopt_long(argc, argv, "s:c:fVh", longs, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "s:c:n:fVh", longs, NULL)) != -1) {
         if (opt == '?') {
             fputs("Try 'mcpoolctl --help'.\n", stderr);
             return CTL_USAGE;

@@ -8,18 +8,23 @@
 
 #include <errno.h>
 #include <langinfo.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* The alternate screen, no cursor, and lines that end at the edge instead of going on below. */
 #define ENTER "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J"
 #define LEAVE "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
-static volatile sig_atomic_t on_page;
+static volatile sig_atomic_t on_page, on_keys;
+
+/* How stdin was, and how it is while keys are taken; both set before on_keys. */
+static struct termios lines_mode, keys_mode;
 
 static bool is_terminal(void)
 {
@@ -69,12 +74,19 @@ static void put(const char *s, size_t n)
     (void)done; /* nobody is left to be told */
 }
 
+static void leave(void)
+{
+    if (on_keys)
+        tcsetattr(STDIN_FILENO, TCSANOW, &lines_mode);
+    if (on_page)
+        put(LEAVE, sizeof(LEAVE) - 1);
+}
+
 static void on_end(int signo)
 {
     sigset_t set;
-    if (on_page)
-        put(LEAVE, sizeof(LEAVE) - 1);
-    on_page = 0;
+    leave();
+    on_page = on_keys = 0;
     signal(signo, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, signo);
@@ -86,8 +98,10 @@ static void on_suspend(int signo)
 {
     int saved = errno;
     (void)signo;
-    put(LEAVE, sizeof(LEAVE) - 1);
+    leave();
     raise(SIGSTOP);
+    if (on_keys)
+        tcsetattr(STDIN_FILENO, TCSANOW, &keys_mode);
     put(ENTER, sizeof(ENTER) - 1);
     errno = saved;
 }
@@ -109,9 +123,8 @@ void screen_begin(void)
 
 void screen_end(void)
 {
-    if (on_page)
-        put(LEAVE, sizeof(LEAVE) - 1);
-    on_page = 0;
+    leave();
+    on_page = on_keys = 0;
 }
 
 bool screen_draw(struct slice text)
@@ -152,4 +165,52 @@ void screen_wait(usec_t span)
     sigaddset(&set, SIGWINCH);
     sigprocmask(SIG_BLOCK, &set, NULL); /* stays so: sigtimedwait takes it */
     sigtimedwait(&set, NULL, &time);
+}
+
+/* ---- keys ---- */
+
+static void on_resize(int signo)
+{
+    (void)signo; /* it ends the wait */
+}
+
+bool screen_begin_keys(void)
+{
+    struct sigaction resize = {.sa_handler = on_resize};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &set, NULL); /* it comes in ppoll and nowhere else */
+    sigaction(SIGWINCH, &resize, NULL);
+    if (tcgetattr(STDIN_FILENO, &lines_mode) < 0)
+        return false;
+    keys_mode = lines_mode;
+    keys_mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    keys_mode.c_cc[VMIN] = 1;
+    keys_mode.c_cc[VTIME] = 0;
+    on_keys = 1;
+    /* In the background this would stop us (SIGTTOU), as it stops any other program. */
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &keys_mode) < 0)
+        on_keys = 0;
+    return on_keys;
+}
+
+int screen_wait_key(usec_t span)
+{
+    struct timespec time = {.tv_sec = (time_t)(span / USEC_PER_SEC),
+                            .tv_nsec = (long)(span % USEC_PER_SEC * 1000)};
+    struct pollfd p = {.fd = on_keys ? STDIN_FILENO : -1, .events = POLLIN};
+    sigset_t set;
+    char key;
+    sigprocmask(SIG_SETMASK, NULL, &set);
+    sigdelset(&set, SIGWINCH);
+    int n = ppoll(&p, 1, &time, &set);
+    if (n < 0)
+        return SCREEN_RESIZED;
+    if (n == 0)
+        return 0;
+    if (read(STDIN_FILENO, &key, 1) == 1)
+        return (unsigned char)key;
+    on_keys = 0; /* the terminal is gone, and nothing is left to be restored */
+    return 0;
 }

@@ -26,4 +26,13 @@ bool screen_draw(struct slice text);
 /* Waits that long, or until the terminal has another size. */
 void screen_wait(usec_t span);
 
+/* After screen_begin: keys come as they are typed and are not shown, until screen_end. false: stdin
+ * is no terminal, there are none. */
+bool screen_begin_keys(void);
+
+/* The same as screen_wait; returns a key that was typed, SCREEN_RESIZED, or 0 when the time is
+ * over. */
+#define SCREEN_RESIZED (-1)
+int screen_wait_key(usec_t span);
+
 #endif

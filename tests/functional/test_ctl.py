@@ -22,7 +22,7 @@ MANUAL = os.path.join(ROOT, "src", "ctl", "mcpoolctl.1")
 MISSING = {"command": "/no/such/program"}
 OPENED = r"breaker \w+ -> open"
 COMMANDS = ["check", "connect", "drain", "explain", "log-level", "logs", "maint", "metrics", "recover", "reload",
-            "restart", "resume", "status"]
+            "restart", "resume", "status", "top"]
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -577,6 +577,8 @@ class CompletionTest(CtlCase):
         self.assertEqual(self.complete(""), COMMANDS)
         self.assertEqual(self.complete("st"), ["status"])
         self.assertEqual(self.complete("log-level", ""), ["critical", "debug", "error", "info", "notice", "warning"])
+        self.assertEqual(self.complete("top", "--sort", "=", "r"), ["rate", "running"])
+        self.assertEqual(self.complete("top", "-n", "3", "--o"), ["--once"])
         self.assertEqual(self.complete("check", self.daemon.dir + "/mcpool.j"), [self.daemon.dir + "/mcpool.json"])
         self.assertEqual(self.complete("-"), ["--config", "--help", "--socket", "--version"])
         self.assertEqual(self.complete("status", "--"),
@@ -594,7 +596,7 @@ class CompletionTest(CtlCase):
         self.assertEqual(self.complete(*c, "status", ""), ["deep.thought", "demo"])
         self.assertEqual(self.complete(*c, "status", "--json", "de"), ["deep.thought", "demo"])
         self.assertEqual(self.complete(*c, "status", "dem"), ["demo"])
-        for command in ("explain", "logs", "drain", "maint", "resume", "restart", "connect"):
+        for command in ("top", "explain", "logs", "drain", "maint", "resume", "restart", "connect"):
             self.assertEqual(self.complete(*c, command, "dem"), ["demo"], command)
         self.assertEqual(self.complete("recover", *c, ""), ["--all", "deep.thought", "demo"])
         self.assertEqual(self.complete("--config", "=", self.daemon.config_path, "recover", "dee"), ["deep.thought"])

@@ -2,13 +2,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
+import termios
 import unittest
 
 from admin_double import AdminDouble
 from harness import MCPOOLD, poll_until
-from test_ctl import CTL, Terminal, environment, run
+from test_ctl import CTL, ENTER, LEAVE, CtlCase, Terminal, environment, run
 
 HOSTILE = "\x1b[2J\u202eevil\n"
 READY = {("GET", "/readyz"): {"servers": [{"name": "files", "health_status": "healthy"}]}}
@@ -194,6 +196,129 @@ class LevelTest(DoubleCase):
         self.assertEqual(self.admin.asked, [("GET", "/log-level"), ("POST", "/log-level?level=debug")])
         self.ctl("log-level", "a&b", status=2,
                  stderr="mcpoolctl: the levels are debug, info, notice, warning, error and critical\n")
+
+
+def server(name, calls, **more):
+    histogram = {"bounds_s": [0.01, 0.1], "counts": [calls, 0, 0], "sum_s": 1}
+    return {"name": name, "health_status": "healthy", "mode": "active", "next_attempt_ms": None,
+            "pool_status": {"available": 1, "min_size": 1, "max_size": 4}, "circuit_breaker": {"state": "closed"},
+            "calls": {"running": 1, "waiting": 0, "result": calls, "error": 0, "failed": 0, "cancelled": 0},
+            "call_duration": histogram, "queue_wait": histogram, **more}
+
+
+class TopTest(DoubleCase):
+    """A daemon at which a second passes and 10 calls end from question to question."""
+
+    def setUp(self):
+        self.turn, self.started = 0, 1
+        self.double({("GET", "/status"): self.status})
+
+    def status(self, target):
+        self.turn += 1
+        return {"version": "0.1.0", "pid": 7, "time": "2026-01-02T03:04:05.678Z", "uptime_seconds": 100 + self.turn,
+                "started_at": "2026-01-02T03:00:%02d.000Z" % self.started, "sessions": 2, "servers": [
+                    server("busy", 10 * self.turn), server("bad", 0, health_status="unhealthy", mode="maint")]}
+
+    def test_one_text_for_scripts(self):
+        for args in (["--once"], ["-n", "1"], ["--count=1"]):
+            said = self.ctl("top", *args, "--interval=0.1").splitlines()
+            self.assertRegex(said[0], r"^Fri 2026-01-02 03:04:05 UTC  mcpoold 0.1.0, pid 7, up ")
+            self.assertEqual(said[1], "2 servers, 1 not well, 10.0 calls/s, 0.0 failed/s, 2 in flight, 0 waiting, "
+                                      "p50 5.0 ms, p99 9.9 ms")
+            self.assertEqual([re.split("  +", line)[:4] for line in said[4:]],
+                             [["busy", "healthy", "active", "10"], ["bad", "unhealthy", "maint", "0.0"]])
+
+    def test_texts_follow_each_other(self):
+        texts = self.ctl("top", "-n3", "--interval=0.1", "--sort=name").split("\n\n")
+        self.assertEqual(sum("mcpoold" in t for t in texts), 3)
+        self.assertTrue(all(t.index("bad") < t.index("busy") for t in texts if "NAME" in t))
+
+    def test_a_daemon_that_was_restarted(self):
+        def restarted(target):
+            self.started += 1
+            return self.status(target)
+        self.admin.answers[("GET", "/status")] = restarted
+        self.assertIn("2 servers, 1 not well, 2 in flight", self.ctl("top", "--once", "--interval=0.1"))
+
+    def test_without_a_daemon(self):
+        self.admin.answers[("GET", "/status")] = (500, {"error": "no"})
+        self.ctl("top", "--once", status=1, stderr="mcpoolctl: mcpoold refused with status 500: no\n")
+
+    def test_one_that_does_not_answer_any_more(self):
+        answers = [self.status, lambda target: (500, {"error": HOSTILE})]
+        self.admin.answers[("GET", "/status")] = lambda target: answers.pop(0)(target)
+        said = self.ctl("top", "--once", "--interval=0.1")
+        self.assertIn("status 500: \\x1b[2J", said)
+        self.assertIn("busy", said)
+
+    def test_wrong_usage(self):
+        for args in (["--sort=x"], ["-n0"], ["-n", "x"], ["-n", "-1"], ["--interval=0"], ["--json"], ["a", "b"]):
+            r = run("-s", self.admin.path, "top", *args)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), args)
+        self.assertEqual(run("status", "--once").returncode, 2)
+
+    def page(self, *args):
+        t = Terminal("-s", self.admin.path, "top", *args)
+        self.addCleanup(t.close)
+        t.read_until(re.escape(ENTER))
+        return t
+
+    def test_keys_sort_and_end_it(self):
+        before = None
+        for quit_key in (b"q", b"Q"):
+            t = self.page("--interval=86400")
+            before = before or termios.tcgetattr(t.master)[3] | termios.ICANON | termios.ECHO
+            self.assertRegex(t.read_until(rb"\x1b\[J"), rb"(?s)sorted by rate.*CALLS/S.*\x1b\[31munhealthy")
+            for key, name, first in ((b"n", b"name", b"bad"), (b"h", b"health", b"bad"), (b"f", b"running", b"bad"),
+                                     (b"w", b"waiting", b"bad"), (b"l", b"latency", b"bad")):
+                os.write(t.master, b"x" + key)
+                self.assertRegex(t.read_until(rb"sorted by " + name + rb".*?\x1b\[J"), rb"(?s)NAME.*" + first)
+            os.write(t.master, quit_key)
+            self.assertTrue(t.rest().endswith(LEAVE))
+            self.assertEqual(t.process.wait(), 0)
+            self.assertEqual(t.process.stderr.read(), b"")
+
+    def test_the_terminal_is_given_back_whatever_ends_it(self):
+        modes = termios.ICANON | termios.ECHO
+        for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            t = self.page("--interval=0.1")
+            t.read_until(rb"sorted by rate.*?\x1b\[J")
+            slave = os.open(os.readlink("/proc/%d/fd/0" % t.process.pid), os.O_RDWR | os.O_NOCTTY)
+            self.addCleanup(os.close, slave)
+            poll_until(lambda: not termios.tcgetattr(slave)[3] & modes, "the keys to be taken")
+            t.process.send_signal(signal.SIGTSTP)
+            poll_until(lambda: termios.tcgetattr(slave)[3] & modes == modes, "the lines to be back")
+            t.process.send_signal(signal.SIGCONT)
+            poll_until(lambda: not termios.tcgetattr(slave)[3] & modes, "the keys to be taken again")
+            t.process.send_signal(signo)
+            self.assertEqual(t.process.wait(), -signo)
+            self.assertEqual(termios.tcgetattr(slave)[3] & modes, modes)
+
+    def test_a_new_size_is_drawn_at_once(self):
+        t = self.page("--interval=86400")
+        t.read_until(rb"\x1b\[J")
+        termios.tcsetwinsize(t.master, (4, 60))
+        t.process.send_signal(signal.SIGWINCH)  # the kernel tells only those whose controlling terminal it is
+        self.assertIn(b"(more)", t.read_until(rb"\x1b\[J"))
+
+
+class TopOfTheRealTest(CtlCase):
+    def test_calls_are_counted(self):
+        self.when_health("demo", "healthy")
+        p = subprocess.Popen([CTL, "-c", self.daemon.config_path, "top", "demo", "--interval=0.2"], env=environment(),
+                             stdout=subprocess.PIPE, text=True)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        c = self.http()
+        rate = 0
+        while rate == 0:
+            for _ in range(5):
+                c.tool("echo", {"text": "x"})
+            sums = p.stdout.readline()
+            found = re.search(r"([0-9.]+) calls/s, 0.0 failed/s, .*p50 .*p99 ", sums)
+            rate = float(found.group(1)) if found else 0
+        self.assertGreater(rate, 0)
 
 
 class CheckTest(unittest.TestCase):
