@@ -288,9 +288,9 @@ class ServerTest(JournalCase):
         c = self.http("fake")
         self.daemon.wait_received("fake", "ping")
         call = c.start_tool("nap", {"nonce": "n", "seconds": 1})
-        self.one("CONN_SILENT", "no answer to a ping", SERVER="fake", SLOT=0, EPOCH=1)
+        self.one("CONN_SILENT", "no answer to a ping", SERVER="fake", SLOT=0, EPOCH=True)
         self.assertEqual(call.text(), "n")
-        self.one("CONN_SILENT", "heard again", SERVER="fake", SLOT=0, EPOCH=1)
+        self.one("CONN_SILENT", "heard again", SERVER="fake", SLOT=0, EPOCH=True)
 
     def test_what_its_processes_write(self):
         self.begin(limits={"stderr_lines_per_second": 3, "max_response_bytes": "8KiB"})
