@@ -13,10 +13,13 @@
     X(STOPPED, "455d6c3cf4314f9c8bce8ac083895885", "mcpool has stopped")                           \
     X(HANDED_OVER, "d539b3aa1c1a4d30a49963aea555f217",                                             \
       "Client connections were handed from one mcpool process to the next")                        \
+    X(RELOADING, "6ff11501fc6f4eadb130385b68fb9d3f", "The configuration is being read again")      \
     X(RELOADED, "ecd7b8cce6614ccd8ad2de309f076c8b", "The configuration was reloaded")              \
     X(RELOAD_REFUSED, "c50d399e88e34645af805beae8907133",                                          \
       "The new configuration is not valid, the old one stays in force")                            \
     X(LISTENING, "ef0d1159967c4ccdb4fad76647ba8a5f", "mcpool listens at an address")               \
+    X(LISTENING_ENDED, "c9ab5480c5084c0f85e6cd2b11bda357",                                         \
+      "mcpool does not listen at an address any more")                                             \
     X(NOT_LISTENING, "c783dbd193fb47998cdc9be2bd84fc95", "mcpool cannot listen at an address")     \
     X(FATAL, "92ee7dabdf2c4e699169812cbc157d19", "mcpool cannot start")                            \
     X(SERVICE_MANAGER, "507c6a4570d049fba6561006a10f86c8",                                         \
@@ -31,6 +34,10 @@
     /* servers and their connections */                                                            \
     X(SERVER_SKIPPED, "0c3853a9783e4cdbae998b4518481bac",                                          \
       "A configured server is not served: @SERVER@")                                               \
+    X(SERVER_ADDED, "d1330f502fa6413ba1c728ea7e428feb",                                            \
+      "Server @SERVER@ was added to the configuration")                                            \
+    X(SERVER_REMOVED, "f61bd710f1354cb397fbf0682007f78c",                                          \
+      "Server @SERVER@ was removed from the configuration")                                        \
     X(HEALTH, "32437fcb5aec4f0987dc086aa024632a", "The health of server @SERVER@ has changed")     \
     X(MODE, "d5347163b9c24ab09674c8b157379d9b", "The mode of server @SERVER@ was changed")         \
     X(RENEWED, "dbe4ebff179648f88879279a5c762b7a",                                                 \

@@ -143,6 +143,7 @@ static void allow_reload(struct daemon *d)
         .proxy = d->proxy,
         .front = d->front,
         .admin = d->admin,
+        .events = d->events,
         .params = &d->params,
         .keep_log_level = d->options->log_level >= 0,
         .before = reload_begins,

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "front/admin.h"
+#include "front/event_ring.h"
 #include "front/front.h"
 #include "proxy/proxy.h"
 
@@ -72,7 +73,9 @@ static void log_plan(const struct config_plan *p)
 static void log_lines(const struct reload_lines *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        log_event(l->is_error[i] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, NULL, "%s", l->v[i]);
+        log_event(l->is_error[i] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+                  LOG_CTX(.message_id = l->is_error[i] ? LOG_ID_RELOAD_REFUSED : LOG_ID_RELOADING),
+                  "%s", l->v[i]);
 }
 
 /* Nothing was done: says so. */
@@ -91,6 +94,7 @@ static void refuse(const struct reload_lines *l, const char *why, bool dry_run, 
 static void apply(struct reload *r, struct config *next, const struct config_plan *plan)
 {
     const struct reload_parts *p = &r->parts;
+    event_ring_apply(p->events, next); /* what new servers do first is kept, too */
     proxy_apply(p->proxy, next, plan);
     front_apply(p->front, next);
     admin_apply(p->admin, next);
@@ -153,7 +157,7 @@ int reload_now(struct reload *r, bool dry_run, struct buf *out)
     const struct reload_parts *p = &r->parts;
     if (proxy_is_stopping(p->proxy)) {
         static const char why[] = "mcpoold is stopping; the configuration is not read again";
-        log_notice(NULL, "%s", why);
+        log_notice(LOG_CTX(.message_id = LOG_ID_RELOAD_REFUSED), "%s", why);
         if (out)
             reload_doc_refusal(out, why, &(struct reload_lines){0});
         return -ESHUTDOWN;
@@ -172,9 +176,10 @@ static void on_due(void *arg)
 {
     struct reload *r = arg;
     if (r->asked > 1)
-        log_notice(NULL, "SIGHUP received, %u times since the last reload", r->asked);
+        log_notice(LOG_CTX(.message_id = LOG_ID_RELOADING),
+                   "SIGHUP received, %u times since the last reload", r->asked);
     else
-        log_notice(NULL, "SIGHUP received");
+        log_notice(LOG_CTX(.message_id = LOG_ID_RELOADING), "SIGHUP received");
     r->asked = 0;
     r->earliest_at = r->parts.loop->env.now + RELOAD_SPAN;
     (void)reload_now(r, false, NULL);

@@ -8,6 +8,7 @@
 #include "io/loop.h"
 
 struct admin;
+struct event_ring;
 struct front;
 struct proxy;
 struct reload;
@@ -21,6 +22,7 @@ struct reload_parts {
     struct proxy *proxy;
     struct front *front;
     struct admin *admin;
+    struct event_ring *events;
     bool keep_log_level; /* it was given on the command line: the file's does not count */
     /* Around each reload that is no dry run, whatever comes of it, for the service manager. May be
      * NULL. */

@@ -13,8 +13,8 @@ void admin_answer_reload(const struct admin_request *r, struct admin_reply *ret)
         return;
     }
     if (!r->dry_run)
-        log_notice(NULL, "reload asked for by uid %u (pid %d)", (unsigned)r->peer->uid,
-                   (int)r->peer->pid);
+        log_notice(LOG_CTX(.message_id = LOG_ID_RELOADING), "reload asked for by uid %u (pid %d)",
+                   (unsigned)r->peer->uid, (int)r->peer->pid);
     int e = ops->reload(ops->arg, r->dry_run, &ret->body);
     ret->content_type = ADMIN_JSON;
     if (e == -ESHUTDOWN)

@@ -471,8 +471,8 @@ static void follow_listeners(struct front *f)
         following = LIST_NEXT(l, link);
         if (l->wanted)
             continue;
-        log_notice(NULL, "no longer listening on %s%s", l->is_unix ? "" : "http://",
-                   listener_address(l->listener));
+        log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING_ENDED), "no longer listening on %s%s",
+                   l->is_unix ? "" : "http://", listener_address(l->listener));
         close_listener(l);
     }
     while ((l = LIST_FIRST(&f->prepared))) {

@@ -117,7 +117,7 @@ void endpoint_close(struct endpoint *e, bool now)
 static void drain_over(void *arg)
 {
     struct endpoint *e = arg;
-    log_warning(LOG_CTX(.server = e->route.name),
+    log_warning(LOG_CTX(.server = e->route.name, .message_id = LOG_ID_SERVER_REMOVED),
                 "%u calls of the removed server were still running after drain_timeout",
                 e->in_flight);
     endpoint_close(e, false);
@@ -127,7 +127,8 @@ static void check_gone(void *arg)
 {
     struct endpoint *e = arg;
     if (e->stopped) {
-        log_notice(LOG_CTX(.server = e->route.name), "the removed server is stopped");
+        log_notice(LOG_CTX(.server = e->route.name, .message_id = LOG_ID_SERVER_REMOVED),
+                   "the removed server is stopped");
         LIST_REMOVE(e, link);
         endpoint_unref(e);
     } else if (e->in_flight == 0) {
@@ -139,7 +140,7 @@ static void leave(struct endpoint *e)
 {
     struct proxy *p = e->proxy;
     usec_t timeout = p->config->limits.drain_timeout;
-    log_notice(LOG_CTX(.server = e->route.name),
+    log_notice(LOG_CTX(.server = e->route.name, .message_id = LOG_ID_SERVER_REMOVED),
                "removed from the configuration: no new calls, %u in flight have %.1f s to finish",
                e->in_flight, (double)timeout / USEC_PER_SEC);
     e->gone = true;
@@ -260,7 +261,7 @@ static void follow(struct proxy *p, const struct config_plan *plan)
         } else if (e) {
             server_follow(e->route.server, p->config, sc);
         } else {
-            log_notice(LOG_CTX(.server = sc->name), "added");
+            log_notice(LOG_CTX(.server = sc->name, .message_id = LOG_ID_SERVER_ADDED), "added");
             server_start(p->routes[p->route_count - 1]->route.server);
         }
     }

@@ -24,8 +24,6 @@ ELSEWHERE = {
     "WATCHDOG": "cannot happen; a daemon that stands still says nothing",
     "EXPOSED": "needs a kernel that refuses prctl",
     "HANDED_OVER": "needs the descriptor store of a service manager",
-    "RELOADED": "tests of the reload",
-    "RELOAD_REFUSED": "tests of the reload",
 }
 
 
@@ -157,7 +155,8 @@ class JournalCase(ResilienceCase):
                     return e
             return None
         return poll_until(look, lambda: "%s %s in the journal:\n%s" % (
-            name, fields, "\n".join(str(e) for e in self.entries()[-40:])))
+            name, fields, "\n".join(
+                str({k: v for k, v in e.items() if k[0] != "_"}) for e in self.entries()[-40:])))
 
 
 class ProcessTest(JournalCase):
@@ -214,6 +213,32 @@ class ProcessTest(JournalCase):
         self.begin()
         self.json("/log-level?level=error", "POST")
         self.one("LOG_LEVEL", "log level info -> error, asked for by uid 0", PRIORITY=5)
+
+    def test_a_reload(self):
+        self.begin()
+        config = self.daemon.config
+        config["mcpServers"]["new"] = demo()
+        config["mcpServers"]["fake"]["replay"] = "off"
+        self.reload()
+        self.one("RELOADING", "SIGHUP received")
+        self.one("RELOADED", r"servers: 1 added, 0 removed, 1 changed, 0 untouched")
+        self.one("SERVER_ADDED", SERVER="new")
+        new = self.json("/explain?server=new")["events"]
+        self.assertRegex(new[0]["message"], "^added$")
+        del config["mcpServers"]["new"]
+        config["listen"] = []
+        self.reload()
+        self.one("SERVER_REMOVED", "removed from the configuration", SERVER="new")
+        self.one("LISTENING_ENDED", "no longer listening on http://")
+        self.assertIn("new", self.json("/explain?server=new", status=404)["error"])
+        config["mcpServers"]["fake"]["replay"] = "nonsense"
+        self.reload()
+        self.one("RELOAD_REFUSED", "the configuration was not changed: 1 error", PRIORITY=3)
+
+    def reload(self):
+        with open(self.daemon.config_path, "w") as f:
+            json.dump(self.daemon.config, f)
+        self.daemon.process.send_signal(signal.SIGHUP)
 
     def test_sessions_of_an_earlier_process(self):
         self.begin()
