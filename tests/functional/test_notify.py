@@ -1,10 +1,12 @@
 """What the service manager hears of the daemon (sd_notify(3)), and in which order."""
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import tempfile
+import time
 
 from harness import SINGLE, DaemonCase, fake, poll_until
 from manager import Manager
@@ -106,6 +108,31 @@ class StatusTest(NotifyCase):
         ready, _ = self.manager.wait_for("READY")
         told = [m["STATUS"] for m in self.manager.messages[ready:] if "STATUS" in m]
         self.assertEqual([s for s, following in zip(told, told[1:]) if s == following], [])
+
+
+class ReloadTest(NotifyCase):
+    def reload(self, start):
+        """A signal; the messages that frame what it causes. Returns the index behind them."""
+        with open(self.daemon.config_path, "w") as f:
+            f.write(self.text)
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.daemon.process.send_signal(signal.SIGHUP)
+        at, m = self.manager.wait_for("RELOADING", "1", start)
+        self.assertGreaterEqual(int(m["MONOTONIC_USEC"]), before)  # or systemd would not believe it
+        return self.manager.wait_for("READY", "1", at)[0]
+
+    def test_reloads_are_framed_whatever_comes_of_them(self):
+        self.begin({"fake": fake()})
+        at, _ = self.manager.wait_for("READY", "1")
+        servers = self.daemon.config["mcpServers"]
+        servers["more"] = self.daemon._prepare("more", fake())
+        self.text = json.dumps(self.daemon.config)
+        at = self.reload(at)
+        self.http("more")
+        self.text = "nonsense"
+        self.daemon.allow_error("configuration|nonsense|mcpool.json")
+        self.reload(at)
+        self.http("more")
 
 
 class StopTest(NotifyCase):
