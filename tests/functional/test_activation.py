@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 
@@ -64,11 +65,27 @@ class ActivationTest(ActivationCase):
         self.sockets.append(("http", listening(("0.0.0.0", 0))))
         self.begin(wait=False)
         self.daemon.allow_error("other machines can reach")
-        self.daemon.log.wait(r'error cannot listen on http: other machines can reach it, and there are no "tokens"')
+        self.daemon.log.wait("error cannot listen on http: other machines can reach it")
         self.daemon.join(expect_status=1)
         self.begin(config={"allow_unauthenticated": True})
         self.daemon.host = "127.0.0.1"
         self.assert_alive()
+
+    def test_a_reload_leaves_them_alone(self):
+        address = self.pass_inet("http").getsockname()
+        self.pass_unix("demo", "door")
+        d = self.begin()
+        c = self.line_at(self.path("door"))
+        d.config["listen"] = ["127.0.0.1:1"]
+        d.config["mcpServers"]["more"] = d.config["mcpServers"]["demo"]
+        with open(d.config_path, "w") as f:
+            json.dump(d.config, f)
+        d.process.send_signal(signal.SIGHUP)
+        d.log.wait("listening on unix:.*/more.sock$")
+        self.assertEqual((d.host, d.port), address)
+        self.assertEqual(self.http("more").tool("echo", {"text": "x"}), "x")
+        self.assertEqual(c.tool("echo", {"text": "y"}), "y")
+        self.assertEqual(self.line_at(self.path("door")).tool("echo", {"text": "z"}), "z")
 
     def test_a_unix_http_socket_stands_beside_the_addresses(self):
         self.pass_unix("http", "http.sock")
