@@ -118,6 +118,9 @@ void slots_check(void)
             continue;
         for (const struct pool *p = b->route->server->pools; p; p = p->next)
             check_pool(p);
+        const char *overdue = server_overdue(b->route->server);
+        CHECK(I8_RECOVERY, sim.loses_timers || !overdue, "%s: its %s does not tick", b->name,
+              overdue);
         live += b->route->server->live;
     }
     CHECK(I10_BASELINE, live == proc_count(), "%u processes, of which the core knows %u",
