@@ -82,7 +82,9 @@ class Lab:
         os.mkdir(self.work)
         stage(self.tree, daemon)
         self.console = open(os.path.join(self.place, "console"), "w+")
-        self.outer = subprocess.Popen(["unshare", *NAMESPACES, os.path.join(HERE, "boot"), self.work, self.tree, ROOT],
+        # Whatever ends this process ends the lab.
+        self.outer = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES,
+                                       os.path.join(HERE, "boot"), self.work, self.tree, ROOT],
                                       stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
         self.init = None
 
