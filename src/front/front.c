@@ -65,9 +65,12 @@ static void on_accept(void *arg, int fd, const struct peer *peer)
     peers_put(&f->peers, g);
 }
 
+/* The door of a server leads to that one or nowhere, whatever becomes of it. */
 bool front_reaches(const struct front_listener *l, const struct route *r)
 {
-    return !l->route || strcmp(route_server_name(l->route), route_server_name(r)) == 0;
+    if (!l->route)
+        return !l->server;
+    return strcmp(route_server_name(l->route), route_server_name(r)) == 0;
 }
 
 /* A connection may outlast its listener, and its server: what is configured under the same name now
@@ -117,13 +120,16 @@ static const struct route *route_behind(const struct front_listener *l)
     return route_find(l->front->proxy, slice_str(l->server ? l->server : ""));
 }
 
-/* What the configuration says of a listener that is open. */
+/* What the configuration says of a listener that is open. One whose server is gone keeps the route
+ * that leads nowhere any more: none would mean all. */
 static void listener_follow(struct front_listener *l)
 {
     struct front *f = l->front;
     const struct route *old = l->route, *r = route_behind(l);
-    l->route = r ? route_ref(r) : NULL;
-    route_unref(old);
+    if (r || !l->server) {
+        l->route = r ? route_ref(r) : NULL;
+        route_unref(old);
+    }
     l->check_host = must_check_host(f, l);
     listener_limit(l->listener, front_limits(f)->max_client_connections);
     if (!l->is_unix && !f->http_url[0])
@@ -464,8 +470,10 @@ static int want_door(struct front *f, const struct door *d)
 static void follow_listeners(struct front *f)
 {
     struct front_listener *l, *following;
+    /* The service manager goes on listening on its own: if nobody accepted there, clients would
+     * wait for ever, and we could not open the socket again. */
     LIST_FOREACH (l, &f->listeners, link)
-        l->wanted = l->inherited && !l->server && strcmp(l->where, INHERITED) == 0;
+        l->wanted = l->inherited;
     each_door(f, f->config, want_door);
     for (l = LIST_FIRST(&f->listeners); l; l = following) {
         following = LIST_NEXT(l, link);

@@ -12,8 +12,10 @@ import time
 
 from harness import (ALL_CAPABILITIES, DEADLINE, INITIALIZE, SINGLE, HttpConn, LineClient, Socket, demo, fake, is_sanitized,
                      poll_until)
+from test_activation import ActivationCase
 from test_admin import AdminCase
 from test_asks import ELICIT
+from test_notify import NotifyCase
 
 # Says which way a reload went; each one says it once.
 OUTCOME = r" (configuration reloaded|the configuration was not changed|mcpoold is stopping)"
@@ -735,3 +737,52 @@ class StormTest(ReloadCase):
             elif n > 2:
                 poll_until(lambda: self.daemon.fd_count() <= fds, lambda: "%d descriptors, not %d" % (fds, self.daemon.fd_count()))
         self.assertEqual(c.tool("record", {"nonce": "1"}), "1")
+
+
+class InheritedTest(ActivationCase, ReloadCase):
+    """Sockets of the service manager, which goes on listening whatever we do."""
+    servers = None
+    config = {"resilience": SINGLE}
+
+    def test_they_stay_and_lead_to_their_server_alone(self):
+        tcp = self.pass_inet("http").getsockname()
+        self.pass_unix("a.sock", "door")
+        self.begin({"a": fake(), "b": fake()})
+        self.daemon.host, self.daemon.port = tcp
+        door = self.path("door")
+        self.assertEqual(self.line_at(door).tool("record", {"nonce": "1"}), "1")
+        entry = self.file["mcpServers"]["a"]
+        self.drop("a")
+        self.file["listen"] = []
+        self.reload()
+        conn = HttpConn(door)
+        self.clients.append(conn)
+        for path in ("/mcp/a", "/mcp", "/mcp/b", "/sse/b"):
+            method = "GET" if "sse" in path else "POST"
+            ask = self.request_bytes(INITIALIZE if method == "POST" else b"", method=method, path=path)
+            self.assertEqual(conn.exchange(ask, method).status, 404, path)
+        self.assertEqual(self.http("b").tool("record", {"nonce": "1"}), "1")
+        self.file["mcpServers"]["a"] = entry
+        self.reload()
+        self.assertEqual(self.line_at(door).tool("record", {"nonce": "2"}), "2")
+        self.assertEqual(conn.exchange(self.request_bytes(INITIALIZE, path="/mcp/a")).status, 200)
+        self.assertEqual(conn.exchange(self.request_bytes(INITIALIZE, path="/mcp/b")).status, 404)
+
+
+class ManagerTest(NotifyCase, ReloadCase):
+    servers = None
+
+    def test_the_manager_is_told_of_each_reload(self):
+        self.begin({"fake": fake()})
+        at, _ = self.manager.wait_for("READY", "1")
+        self.daemon.allow_error("the configuration was not changed|mcpool.json")
+        for good in (True, False, True):
+            self.write(None if good else "{")
+            began = time.monotonic_ns() // 1000
+            self.hup()
+            at, m = self.manager.wait_for("RELOADING", "1", at)
+            self.assertGreaterEqual(int(m["MONOTONIC_USEC"]), began)
+            at, _ = self.manager.wait_for("READY", "1", at)
+        self.assertEqual(self.reload()["untouched"], 1)
+        at, _ = self.manager.wait_for("RELOADING", "1", at)
+        self.manager.wait_for("READY", "1", at)
