@@ -239,6 +239,15 @@ static struct endpoint *take_named(struct endpoint **v, size_t n, const char *na
     return NULL;
 }
 
+/* Whatever else has changed, and may have to wait for a restart. */
+static bool renews(const struct config_server_plan *sp)
+{
+    for (size_t i = 0; i < sp->changes_n; i++)
+        if (sp->changes[i].effect == CONFIG_EFFECT_RENEW)
+            return true;
+    return false;
+}
+
 /* Makes the list of routes from p->config, which is new; plan->servers begins with its servers. */
 static void follow(struct proxy *p, const struct config_plan *plan)
 {
@@ -257,7 +266,7 @@ static void follow(struct proxy *p, const struct config_plan *plan)
         struct endpoint *e = take_named(old, old_count, sc->name);
         p->routes[p->route_count++] = e ? e : make_named(p, sc);
         if (e && sp->fate == CONFIG_SERVER_CHANGED) {
-            server_renew(e->route.server, p->config, sc, sp->effect == CONFIG_EFFECT_RENEW);
+            server_renew(e->route.server, p->config, sc, renews(sp));
         } else if (e) {
             server_follow(e->route.server, p->config, sc);
         } else {

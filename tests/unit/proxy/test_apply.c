@@ -251,6 +251,19 @@ START_TEST(equal_and_changed_entries)
 }
 END_TEST
 
+START_TEST(what_waits_for_a_restart_holds_nothing_else_up)
+{
+    start(ENTRY("a") "," ENTRY("b"));
+    struct fake *kept = server_of("a"), *old = server_of("b");
+    apply("\"a\":{\"command\":\"a\",\"sharing\":\"session\"},"
+          "\"b\":{\"command\":\"b\",\"args\":[\"x\"],\"sharing\":\"session\"}");
+    ck_assert_ptr_eq(server_of("a"), kept);
+    ck_assert_ptr_ne(server_of("b"), old);
+    ck_assert_int_eq(server("b")->sc->options.sharing, CONFIG_SHARING_SHARED);
+    world_end();
+}
+END_TEST
+
 START_TEST(a_stop_waits_for_servers_that_are_leaving)
 {
     start(ENTRY("a") "," ENTRY("b"));
@@ -313,6 +326,7 @@ int main(void)
     tcase_add_test(t, sessions_of_a_removed_server_are_found_by_their_id);
     tcase_add_test(t, the_aggregate_endpoint_comes_and_goes);
     tcase_add_test(t, equal_and_changed_entries);
+    tcase_add_test(t, what_waits_for_a_restart_holds_nothing_else_up);
     tcase_add_test(t, a_stop_waits_for_servers_that_are_leaving);
     tcase_add_test(t, a_stop_finds_servers_that_are_stopping_already);
     tcase_add_test(t, an_applied_configuration_without_servers_stops_at_once);
