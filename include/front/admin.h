@@ -14,11 +14,13 @@
  *     GET  /explain?server=NAME    JSON: what is the matter with it, and what happens next
  *     GET  /logs?server=NAME       JSON: the last lines that its processes wrote for people
  *     GET  /log-level              JSON; POST /log-level?level=LEVEL changes it
- *     GET  /metrics                OpenMetrics 1.0 (port)
+ *     GET  /events                 server-sent events: the status about every second (port), the log
+ *     GET  /metrics                OpenMetrics 1.0, or Prometheus text if asked for (port)
  *     GET  /healthz                200 while the process answers (port)
  *     GET  /readyz                 200 once each server's first attempt has come to an end (port)
  *
- * HEAD works wherever GET does. No request takes a body. Errors are {"error": "a sentence"}. */
+ * HEAD works wherever GET does. No request takes a body. Errors are {"error": "a sentence"}.
+ * Pages of other origins in a browser of this machine get 403. */
 #ifndef FRONT_ADMIN_H
 #define FRONT_ADMIN_H
 

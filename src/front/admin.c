@@ -65,6 +65,7 @@ int admin_new(struct loop *loop, struct proxy *proxy, struct config *config,
     a->config = config_ref(config);
     a->started_at = loop->env.now;
     TAILQ_INIT(&a->conns);
+    a->feed = admin_feed_new(&loop->env);
     int r = listen_at(a, inherited, &opt);
     if (r < 0) {
         log_error(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
@@ -91,6 +92,7 @@ void admin_set_front(struct admin *a, const struct front *front)
 void admin_set_events(struct admin *a, struct event_ring *events)
 {
     a->events = events;
+    admin_feed_follow(a->feed, events);
 }
 
 void admin_set_ops(struct admin *a, const struct admin_ops *ops)
@@ -115,6 +117,7 @@ void admin_free(struct admin *a)
         admin_conn_close(c);
     listener_free(a->listener);
     listener_free(a->port);
+    admin_feed_free(a->feed);
     buf_done(&a->scratch);
     config_unref(a->config);
     free(a);

@@ -2,7 +2,8 @@
  *
  *     HEAD ──head complete──► REPLY ──written──► HEAD …
  *       │ refused, last request  │
- *       └────────────────────────┴──► LINGER ──► closed
+ *       ├────────────────────────┴──► LINGER ──► closed
+ *       └──GET /events──► EVENTS ──either side ends──► closed
  *
  * One request at a time and one per turn; what comes meanwhile waits in the input buffer and then
  * in the kernel. No request takes a body, so one that announces a body is refused from its head and
@@ -33,7 +34,7 @@
 /* Refused users are logged at most this often. */
 #define STRANGER_LOG_SPAN (1 * USEC_PER_SEC)
 
-enum admin_state { ADMIN_HEAD, ADMIN_REPLY, ADMIN_LINGER };
+enum admin_state { ADMIN_HEAD, ADMIN_REPLY, ADMIN_EVENTS, ADMIN_LINGER };
 
 struct admin_conn {
     TAILQ_ENTRY(admin_conn) link;
@@ -46,10 +47,11 @@ struct admin_conn {
     bool keep_alive, http10, head_only; /* of the request being answered */
     bool whole;                         /* counted in admin->whole */
     struct http1_scan scan;
-    struct buf body;       /* REPLY: what is left of a text */
-    struct admin_doc *doc; /* REPLY: a document under way */
-    uint64_t sent_mark;    /* when the timer was set */
-    unsigned stalls;       /* LINGER: times in a row that the timer found output unread */
+    struct buf body;             /* REPLY: what is left of a text */
+    struct admin_doc *doc;       /* REPLY: a document under way */
+    struct admin_reader *reader; /* EVENTS */
+    uint64_t sent_mark;          /* when the timer was set */
+    unsigned stalls;             /* LINGER: times in a row that the timer found output unread */
     struct timer timer;
     struct task task; /* goes on in a later turn */
     struct loop_corpse corpse;
@@ -79,6 +81,7 @@ static void detach(struct admin_conn *c)
     env_timer_clear(env_of(c), &c->timer);
     env_task_clear(env_of(c), &c->task);
     c->doc = admin_doc_free(c->doc);
+    c->reader = admin_reader_free(c->reader);
     buf_done(&c->body);
     TAILQ_REMOVE(&a->conns, c, link);
     --*count_of(c);
@@ -152,24 +155,54 @@ static void write_and_reset(struct admin_conn *c, struct buf *b)
     buf_reset(b);
 }
 
-/* The next piece of a document. false: that was the last. */
-static bool write_doc(struct admin_conn *c)
+/* A piece of a body whose length is not known. */
+static void write_piece(struct admin_conn *c, struct buf *piece, bool last)
 {
-    struct buf *piece = &c->admin->scratch, framing = BUF_INIT;
-    bool more = admin_doc_next(c->doc, piece);
+    struct buf framing = BUF_INIT;
     if (c->http10) {
         write_and_reset(c, piece);
-        return more;
+        return;
     }
     http1_chunk_begin(&framing, buf_len(piece));
     write_and_reset(c, &framing);
     write_and_reset(c, piece);
     http1_chunk_end(&framing);
-    if (!more)
+    if (last)
         http1_chunk_last(&framing);
     write_and_reset(c, &framing);
     buf_done(&framing);
+}
+
+/* The next piece of a document. false: that was the last. */
+static bool write_doc(struct admin_conn *c)
+{
+    struct buf *piece = &c->admin->scratch;
+    bool more = admin_doc_next(c->doc, piece);
+    write_piece(c, piece, !more);
     return more;
+}
+
+/* What there is to say, as fast as it is read. */
+static void write_events(struct admin_conn *c)
+{
+    const struct admin_view view = admin_view_now(c->admin);
+    struct buf *piece = &c->admin->scratch;
+    for (unsigned i = 0; i < PIECES_PER_TURN; i++) {
+        if (stream_pending(c->stream) > OUTPUT_HIGH)
+            return; /* on_drain */
+        if (!admin_reader_next(c->reader, &view, piece)) {
+            buf_done(piece);
+            return; /* wake_reader */
+        }
+        write_piece(c, piece, false);
+    }
+    env_defer(env_of(c), &c->task);
+}
+
+static void wake_reader(void *arg)
+{
+    struct admin_conn *c = arg;
+    env_defer(env_of(c), &c->task);
 }
 
 /* The next run of a text. false: that was the last. */
@@ -198,7 +231,7 @@ static void go_on_writing(struct admin_conn *c)
 
 static enum http1_framing framing_of(struct admin_conn *c, const struct admin_reply *reply)
 {
-    if (!reply->doc)
+    if (!reply->doc && !reply->events)
         return HTTP1_BODY_LENGTH;
     if (c->head_only)
         return HTTP1_BODY_NONE; /* its length is not known before it is written */
@@ -208,16 +241,53 @@ static enum http1_framing framing_of(struct admin_conn *c, const struct admin_re
     return HTTP1_BODY_CLOSE;
 }
 
-/* Takes over what reply holds. */
-static void send_reply(struct admin_conn *c, struct admin_reply *reply)
+/* Whether the connection has become a reader's. Otherwise the reply says why not. */
+static bool begin_events(struct admin_conn *c, struct admin_reply *reply)
 {
-    struct buf *b = &c->admin->scratch;
-    struct http1_header fields[3] = {{SLICE("Content-Type"), slice_str(reply->content_type)}};
-    size_t n = 1;
+    struct admin *a = c->admin;
+    size_t servers = 0;
+    while (route_at(a->proxy, servers))
+        servers++;
+    const struct admin_reader_options opt = {.with_log = reply->with_log,
+                                             .last_id = slice_str(reply->last_id),
+                                             .servers = servers,
+                                             .wake = wake_reader,
+                                             .arg = c};
+    c->reader = admin_reader_new(a->feed, &opt);
+    if (c->reader)
+        return true;
+    reply->events = false;
+    admin_reply_error(reply, 503,
+                      "Too many others are reading the events; close one and try again.");
+    return false;
+}
+
+/* What is told here is of this moment and for whoever asked: no cache may keep it, and no browser
+ * may take it for anything but what it is. */
+static size_t put_fields(struct http1_header *fields, const struct admin_reply *reply)
+{
+    size_t n = 0;
+    fields[n++] = (struct http1_header){SLICE("Content-Type"), slice_str(reply->content_type)};
+    fields[n++] = (struct http1_header){SLICE("Cache-Control"), SLICE("no-store")};
+    fields[n++] = (struct http1_header){SLICE("X-Content-Type-Options"), SLICE("nosniff")};
     if (reply->allow)
         fields[n++] = (struct http1_header){SLICE("Allow"), slice_str(reply->allow)};
     if (reply->vary)
         fields[n++] = (struct http1_header){SLICE("Vary"), slice_str(reply->vary)};
+    if (reply->csp)
+        fields[n++] =
+            (struct http1_header){SLICE("Content-Security-Policy"), slice_str(reply->csp)};
+    return n;
+}
+
+/* Takes over what reply holds. */
+static void send_reply(struct admin_conn *c, struct admin_reply *reply)
+{
+    struct buf *b = &c->admin->scratch;
+    if (reply->events && !c->head_only)
+        begin_events(c, reply);
+    struct http1_header fields[6];
+    size_t n = put_fields(fields, reply);
     enum http1_framing framing = framing_of(c, reply);
     enum http1_connection connection = !c->keep_alive ? HTTP1_CONN_CLOSE
                                        : c->http10    ? HTTP1_CONN_KEEP_ALIVE
@@ -226,6 +296,12 @@ static void send_reply(struct admin_conn *c, struct admin_reply *reply)
                               connection);
     write_and_reset(c, b);
     c->state = ADMIN_REPLY;
+    if (c->reader) {
+        c->state = ADMIN_EVENTS;
+        wait_at_most(c, STALL_TIME);
+        write_events(c);
+        return;
+    }
     c->doc = reply->doc;
     c->body = reply->body;
     if (c->head_only || (!c->doc && buf_len(&c->body) == 0)) {
@@ -305,6 +381,9 @@ static void go_on(void *arg)
     case ADMIN_REPLY:
         go_on_writing(c);
         return;
+    case ADMIN_EVENTS:
+        write_events(c);
+        return;
     case ADMIN_LINGER:
         drop_input(c);
         return;
@@ -316,7 +395,9 @@ static void go_on(void *arg)
 static void on_input(void *arg)
 {
     struct admin_conn *c = arg;
-    if (c->state != ADMIN_REPLY)
+    if (c->state == ADMIN_EVENTS)
+        drop_input(c); /* nothing can be asked on it any more */
+    else if (c->state != ADMIN_REPLY)
         go_on(c);
 }
 
@@ -328,6 +409,8 @@ static void on_eof(void *arg)
         close_flushed(c);
     else if (c->state == ADMIN_HEAD)
         go_on(c);
+    else if (c->state == ADMIN_EVENTS)
+        admin_conn_close(c);
 }
 
 static void on_error(void *arg, int err)
@@ -359,7 +442,8 @@ static void on_timer(void *arg)
             admin_conn_close(c);
         return;
     case ADMIN_REPLY:
-        if (moved)
+    case ADMIN_EVENTS:
+        if (moved || (c->state == ADMIN_EVENTS && !unread))
             wait_at_most(c, STALL_TIME);
         else
             admin_conn_close(c);

@@ -4,6 +4,7 @@
 
 #include "front/admin.h"
 #include "front/admin_doc.h"
+#include "front/admin_events.h"
 #include "front/event_ring.h"
 #include "io/listen.h"
 #include "wire/http1.h"
@@ -41,6 +42,7 @@ struct admin {
     uint64_t strangers;         /* refused since start */
     usec_t strangers_logged_at; /* 0: never */
     unsigned whole;             /* of these, with a long text held */
+    struct admin_feed *feed;    /* what happens, for those who watch */
     struct buf scratch;         /* of the writers: empty between calls */
 };
 
@@ -50,8 +52,12 @@ struct admin_reply {
     const char *content_type;
     const char *allow; /* the Allow field; NULL = none */
     const char *vary;  /* the Vary field; NULL = none */
+    const char *csp;   /* the Content-Security-Policy field; NULL = none */
     struct buf body;
     struct admin_doc *doc; /* NULL: body */
+    bool events;           /* in place of both: GET /events */
+    bool with_log;         /* of it */
+    char last_id[48];      /* of it: Last-Event-ID; "" when there is none or it is not ours */
 };
 
 /* ---- requests (admin_request.c) ---- */
@@ -72,6 +78,9 @@ typedef void (*admin_answer)(const struct admin_request *r, struct admin_reply *
 
 #define ADMIN_JSON "application/json"
 #define ADMIN_TEXT "text/plain; charset=utf-8"
+
+/* What documents of this moment tell of. */
+struct admin_view admin_view_now(const struct admin *a);
 
 /* Acts on a request and fills in *ret, of which body and doc become the caller's. head is borrowed.
  */

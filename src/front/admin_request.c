@@ -120,6 +120,16 @@ static void answer_metrics(const struct admin_request *r, struct admin_reply *re
     admin_metrics(&r->view, format, &ret->body);
 }
 
+static void answer_events(const struct admin_request *r, struct admin_reply *ret)
+{
+    ret->content_type = "text/event-stream";
+    ret->events = true;
+    ret->with_log = r->peer->is_unix; /* it holds what servers say */
+    struct slice id = http1_header(r->headers, "Last-Event-ID");
+    if (id.n < sizeof(ret->last_id))
+        snprintf(ret->last_id, sizeof(ret->last_id), "%.*s", (int)id.n, id.p ? id.p : "");
+}
+
 /* Everything is done before the first byte is answered: a client that does not read its answer must
  * not keep servers from being recovered. */
 static void answer_recover(const struct admin_request *r, struct admin_reply *ret)
@@ -153,6 +163,8 @@ static const struct endpoint endpoints[] = {
     {"/", "GET, HEAD", false, ON_PORT, answer_index, "this page"},
     {"/status", "GET, HEAD", false, ON_PORT | PARAM_SERVER, answer_status,
      "all servers, or one, as JSON"},
+    {"/events", "GET, HEAD", false, ON_PORT, answer_events,
+     "server-sent events: the status about every second, and the log"},
     {"/recover", "POST", true, PARAM_SERVER, answer_recover,
      "recovers all servers, or one, by force"},
     {"/drain", "POST", true, PARAM_ONE_SERVER, admin_answer_drain,
@@ -288,6 +300,17 @@ static bool read_query(const struct endpoint *e, struct slice query, struct admi
     return r->dry_run;
 }
 
+struct admin_view admin_view_now(const struct admin *a)
+{
+    return (struct admin_view){
+        .proxy = a->proxy,
+        .front = a->front,
+        .env = &a->loop->env,
+        .started_at = a->started_at,
+        .wall_offset = clock_realtime() - a->loop->env.now,
+    };
+}
+
 void admin_request(struct admin *a, const struct http1_request *head, const struct peer *peer,
                    struct admin_reply *ret)
 {
@@ -296,11 +319,7 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
         .admin = a,
         .peer = peer,
         .headers = &head->headers,
-        .view = {.proxy = a->proxy,
-                 .front = a->front,
-                 .env = &a->loop->env,
-                 .started_at = a->started_at,
-                 .wall_offset = clock_realtime() - a->loop->env.now},
+        .view = admin_view_now(a),
     };
     bool gets = head->method == HTTP1_GET || head->method == HTTP1_HEAD;
     *ret = (struct admin_reply){.status = 200};

@@ -351,6 +351,8 @@ static const struct {
     {"GET /", "Host: localhost:7333\r\n", 200, "/status"},
     {"GET /status", "Host: LocalHost\r\n", 200, "\"name\":\"other\""},
     {"GET /status?server=fake", "Host: 127.0.0.1:1\r\n", 200, "\"name\":\"fake\""},
+    {"HEAD /events", "Host: localhost\r\n", 200, ""},
+    {"GET /events", "Host: attacker.test\r\n", 403, "must name it (Host)"},
     {"GET /metrics", "Host: [::1]:7333\r\n", 200, "# EOF"},
     {"GET /healthz", "Host: localhost:7333\r\nOrigin: http://localhost:7333\r\n", 200, "ok"},
     {"GET /healthz", "Host: localhost:7333\r\nOrigin: http://localhost:3000\r\n", 403,
@@ -402,7 +404,8 @@ START_TEST(A08_the_index_of_the_port_lists_its_own_pages)
     ck_assert_uint_eq(ask_as(&somebody, "GET /", "Host: localhost\r\n"), 200);
     unsigned n = 0;
     for (char *line = body, *end; (end = strchr(line, '\n')); line = end + 1) {
-        static const char *const known[] = {"/ ", "/status[", "/metrics ", "/healthz ", "/readyz "};
+        static const char *const known[] = {"/ ",        "/status[", "/metrics ",
+                                            "/healthz ", "/readyz ", "/events "};
         *end = 0;
         ck_assert_int_eq(strncmp(line, "GET  ", 5), 0);
         bool found = false;
@@ -411,7 +414,7 @@ START_TEST(A08_the_index_of_the_port_lists_its_own_pages)
         ck_assert_msg(found, "a page that this test does not know: %s", line);
         n++;
     }
-    ck_assert_uint_eq(n, 5);
+    ck_assert_uint_eq(n, 6);
     world_end();
 }
 END_TEST
