@@ -115,6 +115,9 @@ $(O)/obj/tests/%.o: tests/%.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c -o $@ $<
 
+# What is taken into the program as it is.
+$(O)/obj/front/admin_page.o: src/front/page/index.html
+
 # The folder is a prerequisite too: its time changes when a source goes away.
 define ROOM_RULE
 $(call room_lib,$(1)): $(call room_obj,$(1)) $(wildcard src/$(1))
@@ -244,6 +247,12 @@ check-lab: ## as root: the units on a systemd of their own, in namespaces; TEST=
 	@scripts/deps build test
 	@$(SUBMAKE) all
 	@$(DAEMON) $(PYTHON) tests/lab/run.py $(if $(TEST),-k '$(TEST)')
+
+.PHONY: check-browser
+check-browser: ## the status page in headless Chromium; leaves screenshots in build/browser
+	@scripts/deps build test browser
+	@$(SUBMAKE) all
+	@$(DAEMON) SCREENSHOTS=$(abspath $(O))/browser $(PYTHON) tests/functional/run.py $(if $(TEST),-k '$(TEST)') tests/browser/test_page.py
 
 .PHONY: asan
 asan: deps ## unit and functional tests under AddressSanitizer and UBSan

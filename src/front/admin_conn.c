@@ -185,8 +185,9 @@ static bool write_doc(struct admin_conn *c)
 /* What there is to say, as fast as it is read. */
 static void write_events(struct admin_conn *c)
 {
-    const struct admin_view view = admin_view_now(c->admin);
+    struct admin_view view = admin_view_now(c->admin);
     struct buf *piece = &c->admin->scratch;
+    view.read_only = !c->peer.is_unix;
     for (unsigned i = 0; i < PIECES_PER_TURN; i++) {
         if (stream_pending(c->stream) > OUTPUT_HIGH)
             return; /* on_drain */

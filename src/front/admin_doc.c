@@ -95,6 +95,7 @@ static void begin(struct admin_doc *d)
         admin_json_wall(j, "started_at", v->wall_offset + v->started_at);
         admin_json_seconds(j, "uptime_seconds", v->env->now - v->started_at);
         admin_json_bool(j, "stopping", proxy_is_stopping(v->proxy));
+        admin_json_bool(j, "read_only", v->read_only);
         admin_json_u64(j, "sessions", proxy_session_count(v->proxy));
         write_usage(j, v);
         break;

@@ -17,6 +17,7 @@ struct admin_view {
     struct proxy *proxy;
     const struct front *front; /* NULL: there are no client connections to tell of */
     const struct env *env;
+    bool read_only; /* who reads it may change nothing here */
     usec_t started_at;
     usec_t wall_offset; /* wall clock - monotonic clock */
 };

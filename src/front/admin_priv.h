@@ -79,7 +79,7 @@ typedef void (*admin_answer)(const struct admin_request *r, struct admin_reply *
 #define ADMIN_JSON "application/json"
 #define ADMIN_TEXT "text/plain; charset=utf-8"
 
-/* What documents of this moment tell of. */
+/* What documents of this moment tell of, to somebody who may change things. */
 struct admin_view admin_view_now(const struct admin *a);
 
 /* Acts on a request and fills in *ret, of which body and doc become the caller's. head is borrowed.
@@ -110,6 +110,11 @@ void admin_answer_drain(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_maint(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_resume(const struct admin_request *r, struct admin_reply *ret);
 void admin_answer_restart(const struct admin_request *r, struct admin_reply *ret);
+
+/* ---- the status page (admin_page.c) ---- */
+
+/* Fills in the page for browsers. */
+void admin_page(struct admin_reply *ret);
 
 /* POST /reload (admin_reload.c). */
 void admin_answer_reload(const struct admin_request *r, struct admin_reply *ret);

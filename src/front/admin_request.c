@@ -160,7 +160,7 @@ static void answer_recover(const struct admin_request *r, struct admin_reply *re
 static void answer_index(const struct admin_request *r, struct admin_reply *ret);
 
 static const struct endpoint endpoints[] = {
-    {"/", "GET, HEAD", false, ON_PORT, answer_index, "this page"},
+    {"/", "GET, HEAD", false, ON_PORT, answer_index, "this page; for browsers, the status page"},
     {"/status", "GET, HEAD", false, ON_PORT | PARAM_SERVER, answer_status,
      "all servers, or one, as JSON"},
     {"/events", "GET, HEAD", false, ON_PORT, answer_events,
@@ -202,6 +202,11 @@ static const char *params_text(unsigned params)
 
 static void answer_index(const struct admin_request *r, struct admin_reply *ret)
 {
+    ret->vary = "Accept";
+    if (admin_accepts(r->headers, "text/html")) {
+        admin_page(ret);
+        return;
+    }
     ret->content_type = ADMIN_TEXT;
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
@@ -321,6 +326,7 @@ void admin_request(struct admin *a, const struct http1_request *head, const stru
         .headers = &head->headers,
         .view = admin_view_now(a),
     };
+    r.view.read_only = !peer->is_unix;
     bool gets = head->method == HTTP1_GET || head->method == HTTP1_HEAD;
     *ret = (struct admin_reply){.status = 200};
     if (!admin_origin_ok(head, peer->is_unix ? NULL : port_of(a))) {

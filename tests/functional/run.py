@@ -88,7 +88,7 @@ def worker(path, patterns):
     def on_alarm(*_):
         raise AssertionError("the test hangs: %d s" % TEST_LIMIT)
     signal.signal(signal.SIGALRM, on_alarm)
-    sys.path.insert(0, HERE)
+    sys.path[:0] = [os.path.dirname(os.path.abspath(path)), HERE]
     loader = unittest.TestLoader()
     suite = loader.loadTestsFromName(os.path.basename(path)[:-3])
     tests = [t for t in flatten(suite) if wanted(t, patterns)]

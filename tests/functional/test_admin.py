@@ -1,4 +1,6 @@
 """The admin interface: what it tells while servers live and die, recovery by force, and whom it lets in."""
+import base64
+import hashlib
 import json
 import os
 import random
@@ -12,6 +14,7 @@ import sys
 import tempfile
 import unittest
 
+from daemon import ROOT
 from harness import DEMO, SINGLE, Clock, DaemonCase, HttpConn, demo, fake, is_sanitized, poll_until
 
 RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
@@ -324,6 +327,34 @@ class HttpTest(AdminCase):
         r = self.admin().exchange(b"GET /status?server=\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n", "GET")
         self.assertEqual(r.status, 400)
         self.assertNotIn(b"\x1b", r.body)
+
+    def test_browsers_get_the_page_and_others_the_list(self):
+        def index(accept):
+            c = self.admin()
+            r = c.exchange(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + accept + b"\r\n", "GET")
+            self.assertEqual((r.status, r.headers.get("Vary"), r.headers.get("X-Content-Type-Options")),
+                             (200, "Accept", "nosniff"))
+            return r
+        for accept in (b"", b"Accept: */*\r\n", b"Accept: text/plain\r\n", b"Accept: application/json\r\n"):
+            r = index(accept)
+            self.assertEqual(r.media_type, "text/plain")
+            self.assertIn(b"POST /recover", r.body)
+        r = index(b"Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n")
+        self.assertEqual(r.headers.get("Content-Type"), "text/html; charset=utf-8")
+        self.assertEqual(r.headers.get("Cache-Control"), "no-store")
+        with open(os.path.join(ROOT, "src", "front", "page", "index.html"), "rb") as f:
+            page = f.read()
+        self.assertEqual(bytes(r.body), page)
+        policy = dict(d.split(" ", 1) for d in r.headers.get("Content-Security-Policy").split("; "))
+        for tag, directive in (("script", "script-src"), ("style", "style-src")):
+            (text,) = re.findall(b"<%s>(.*?)</%s>" % (tag.encode(), tag.encode()), page, re.DOTALL)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).decode()
+            self.assertEqual(policy[directive], "'sha256-%s'" % digest)
+        self.assertEqual(policy["default-src"], "'none'")
+        self.assertEqual(policy["frame-ancestors"], "'none'")
+        self.assertNotIn("unsafe", str(policy))
+        for forbidden in (rb"<script[^>]", rb"<style[^>]", rb"\son[a-z]+=", rb"\sstyle=", rb"innerHTML", rb"https?://(?!www\.w3\.org/2000/svg|localhost)"):
+            self.assertEqual(re.findall(forbidden, page), [], forbidden)
 
     def test_one_connection_serves_many_requests(self):
         c = self.admin()

@@ -1,6 +1,7 @@
 """GET /events: what happens, told to those who watch."""
 import json
 import os
+import re
 
 from harness import DaemonCase, HttpConn, fake, is_sanitized, poll_until
 
@@ -131,6 +132,24 @@ class EventsTest(EventsCase):
         self.assertEqual(c.next_event(r).event, "status")
         if not is_sanitized():
             self.assertLess(self.daemon.rss_kb() - before, 8 << 10)
+
+
+class PortTest(EventsCase):
+    config = {"admin_listen": "127.0.0.1:0", "resilience": {"min_connections": 1, "max_connections": 1}}
+
+    def test_the_port_tells_the_status_and_not_the_log(self):
+        (line,) = self.daemon.log.matching("read-only, on http://")
+        host, port = re.search(r"http://(\S+):(\d+)", line).groups()
+        self.until(self.listen(), "log", lambda e: e["server"] == "missing")
+        c = HttpConn((host, int(port)))
+        self.clients.append(c)
+        r = self.ask("/events", conn=c)
+        self.assertEqual(r.status, 200)
+        told = []
+        while len(told) < 3:
+            told.append(c.next_event(r))
+        self.assertEqual({e.event for e in told}, {"status"})
+        self.assertEqual({json.loads(e.data)["read_only"] for e in told}, {True})
 
 
 class SlowReaderTest(EventsCase):

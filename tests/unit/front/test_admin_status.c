@@ -37,6 +37,7 @@ START_TEST(the_top_tells_of_the_process)
     ck_assert_str_eq(text(at(t, "time", NULL)), "2026-01-02T03:04:07.178Z");
     ck_assert_double_eq(number(at(t, "uptime_seconds", NULL)), 1.5);
     ck_assert(cJSON_IsFalse(at(t, "stopping", NULL)));
+    ck_assert(cJSON_IsFalse(at(t, "read_only", NULL)));
     ck_assert_double_eq(number(at(t, "sessions", NULL)), 0);
     ck_assert_double_eq(number(at(t, "connections", NULL)), 0);
     ck_assert_double_gt(number(at(t, "rss_bytes", NULL)), 100000);
