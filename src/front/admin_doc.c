@@ -111,10 +111,16 @@ static void begin(struct admin_doc *d)
 
 static void write_ready(struct admin_json *j, const struct route *r)
 {
+    struct server_counts counts;
+    server_count(r->server, &counts);
     admin_json_begin(j, NULL, '{');
     admin_json_str(j, "name", r->name);
     admin_json_bool(j, "tried", r->server->tried);
     admin_json_str(j, "health_status", health_name(server_health(r->server)));
+    admin_json_str(j, "mode", server_mode_name(server_mode(r->server)));
+    admin_json_str(j, "circuit_breaker", breaker_state_name(r->server->breaker.state));
+    admin_json_u64(j, "available", counts.available);
+    admin_json_u64(j, "failed_connections", counts.failed);
     admin_json_end(j, '}');
 }
 

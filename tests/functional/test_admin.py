@@ -158,7 +158,10 @@ class StatusTest(AdminCase):
             return body if body["ready"] else None
         body = poll_until(ready, "readiness")
         self.assertEqual([(s["name"], s["tried"]) for s in body["servers"]], [("fake", True), ("missing", True)])
-        self.assertEqual(body["servers"][1]["health_status"], "unhealthy")
+        bad = body["servers"][1]
+        self.assertEqual((bad["health_status"], bad["mode"], bad["circuit_breaker"], bad["available"], bad["failed_connections"]),
+                         ("unhealthy", "active", "closed", 0, 1))
+        self.assertEqual(body["servers"][0]["available"], 1)
         self.assertEqual(self.ask("/healthz").body, b"ok\n")
 
     def test_the_metrics_say_what_the_status_says(self):
