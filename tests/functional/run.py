@@ -6,6 +6,9 @@
     run.py -v                   with the time of each test
     run.py test_http_parsing.py only this file
 
+Tests that fail are run once more, alone, when all others are through: one that passes then was disturbed by a busy machine, is
+shown as "unsteady" with what it said before, and fails nothing as long as there are at most UNSTEADY_MAX of them.
+
 MCPOOLD names the daemon to test (default build/mcpoold), TEST_DEADLINE the longest wait in seconds (20)."""
 import argparse
 import fnmatch
@@ -23,6 +26,7 @@ import unittest
 
 sys.dont_write_bytecode = True  # a test run leaves nothing in the tree
 HERE = os.path.dirname(os.path.abspath(__file__))
+UNSTEADY_MAX = 3
 TEST_LIMIT = 120  # seconds; a test that takes longer hangs
 
 
@@ -35,8 +39,10 @@ def flatten(suite):
 
 
 def wanted(test, patterns):
+    """Patterns, or "=NAME" for that one alone."""
     name = "%s.%s" % (type(test).__name__, getattr(test, "_testMethodName", test))
-    return not patterns or any(fnmatch.fnmatchcase(name, p if "*" in p else "*" + p + "*") for p in patterns)
+    return not patterns or any(name == p[1:] if p.startswith("=") else
+                               fnmatch.fnmatchcase(name, p if "*" in p else "*" + p + "*") for p in patterns)
 
 
 class Reporter(unittest.TestResult):
@@ -100,7 +106,8 @@ class Runner:
     def __init__(self, options):
         self.options = options
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
-        self.failures = []
+        self.failures = []  # (line, file, name)
+        self.unsteady = []
         self.lock = threading.Lock()
 
     def report(self, file, entry):
@@ -114,12 +121,12 @@ class Runner:
                 line += "  %.2f s" % entry["seconds"]
             print(line, flush=True)
             if entry["outcome"] == "fail":
-                self.failures.append(line)
+                self.failures.append((line, file, entry["name"]))
                 print(entry["detail"], flush=True)
 
-    def run_file(self, file):
+    def run_file(self, file, patterns=None):
         command = [sys.executable, os.path.abspath(__file__), "--worker", file]
-        for p in self.options.k:
+        for p in patterns or self.options.k:
             command += ["-k", p]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         stderr = []
@@ -133,6 +140,20 @@ class Runner:
         reader.join()
         if child.wait() != 0:
             self.report(file, {"name": "(file)", "outcome": "fail", "detail": "".join(stderr), "seconds": 0})
+
+    def run_again(self):
+        """What failed, one after the other, unless it is too much for chance."""
+        first, self.failures = self.failures, []
+        if len(first) > UNSTEADY_MAX or any(name == "(file)" for _, _, name in first):
+            self.failures = first
+            return
+        for line, file, name in first:
+            print("again, alone: " + name, flush=True)
+            self.counts["fail"] -= 1
+            before = self.counts["pass"]
+            self.run_file(file, ["=" + name])
+            if self.counts["pass"] > before:
+                self.unsteady.append("unsteady" + line[4:])
 
     def run(self, files):
         todo = queue.Queue()
@@ -173,7 +194,8 @@ def main():
     files = [os.path.abspath(f) for f in options.files] or glob.glob(os.path.join(HERE, "test_*.py"))
     runner = Runner(options)
     runner.run(files)
-    for line in runner.failures:
+    runner.run_again()
+    for line in runner.unsteady + [f[0] for f in runner.failures]:
         print(line)
     c = runner.counts
     print("%d passed, %d failed, %d skipped" % (c["pass"], c["fail"], c["skip"]))
