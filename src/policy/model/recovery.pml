@@ -36,7 +36,8 @@
  * fire when it is due, again and again. -DNO_SWEEP, -DNO_WATCHDOG: that part is broken and never runs.
  *
  * Left out: pauses (429), the ramp and auth_failed, which change neither the breaker's state nor the
- * queue; pacing across servers; retirement and shutdown. Teardown is instant. The failure rate is a
+ * queue; pacing across servers; retirement, modes,
+ * renewal and shutdown. Teardown is instant. The failure rate is a
  * coin: any counted failure may open the breaker. RECOVERY_AT_ONCE is 1, since two slots cannot
  * exceed 3. A cycle of attempts is as long as the way to the cap, so that its end is the saturation of
  * `fails`. Trials are probes only: a client that may have its call made the trial, and takes it back,
