@@ -120,9 +120,13 @@ const char *server_overdue(const struct server *s);
 /* A call was failed by mcpool: logs it, within call_errors_logged_per_second. */
 void server_log_failure(struct server *s, const struct log_ctx *ctx, const char *sentence);
 
-/* The same for an entry that is equal, of a configuration that may differ elsewhere: nothing happens
- * but that the old configuration is let go. */
+/* The same for an entry that is equal, of a configuration that may differ elsewhere: nothing
+ * happens but that the old configuration is let go. */
 void server_follow(struct server *s, struct config *config, const struct server_config *sc);
+
+/* What of these features of a client (enum client_feature) may be declared to the server. Roots are
+ * one client's own: they are only true on a connection that serves nobody else. */
+unsigned server_features(const struct server *s, unsigned features);
 
 /* The settings of its breaker. */
 struct breaker_params server_breaker_params(const struct server *s);

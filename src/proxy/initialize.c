@@ -33,20 +33,6 @@ static unsigned features_of(struct slice caps)
     return f;
 }
 
-/* What of the client's features may be declared to this server. Roots are one client's own: they
- * are only true on a connection that serves nobody else. */
-static unsigned features_allowed(const struct server *s, unsigned f)
-{
-    unsigned allow = s->sc->options.client_features;
-    if (!(allow & CONFIG_FEATURE_SAMPLING))
-        f &= ~(unsigned)(FEATURE_SAMPLING | FEATURE_SAMPLING_TOOLS | FEATURE_SAMPLING_CONTEXT);
-    if (!(allow & CONFIG_FEATURE_ELICITATION))
-        f &= ~(unsigned)(FEATURE_ELICITATION_FORM | FEATURE_ELICITATION_URL);
-    if (s->sharing != CONFIG_SHARING_SESSION)
-        f &= ~(unsigned)(FEATURE_ROOTS | FEATURE_ROOTS_CHANGED);
-    return f;
-}
-
 static enum mcp_version negotiate(struct slice raw)
 {
     enum mcp_version v =
@@ -82,7 +68,7 @@ static void append_capabilities(struct buf *b, const struct session *s, struct s
 void session_join_pool(struct session *s, unsigned features)
 {
     struct server *server = session_server(s);
-    unsigned allowed = features_allowed(server, features);
+    unsigned allowed = server_features(server, features);
     struct pool *pool = pool_get_for_client(server, s->principal->name, allowed, &s->features);
     affinity_init(&s->affinity, pool);
 }

@@ -68,7 +68,7 @@ void handshake_begin(struct conn *c)
     buf_appendf(
         &b, ",\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\",\"capabilities\":",
         pin ? pin : mcp_version_name(MCP_LATEST_LEGACY));
-    append_capabilities(&b, c->pool->features);
+    append_capabilities(&b, server_features(c->pool->server, c->pool->features));
     buf_append_str(&b,
                    ",\"clientInfo\":{\"name\":\"mcpool\",\"version\":\"" MCPOOL_VERSION "\"}}}");
     send_buf(c, &b);

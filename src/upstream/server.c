@@ -73,6 +73,18 @@ void server_follow(struct server *s, struct config *config, const struct server_
     config_unref(old);
 }
 
+unsigned server_features(const struct server *s, unsigned f)
+{
+    unsigned allow = s->sc->options.client_features;
+    if (!(allow & CONFIG_FEATURE_SAMPLING))
+        f &= ~(unsigned)(FEATURE_SAMPLING | FEATURE_SAMPLING_TOOLS | FEATURE_SAMPLING_CONTEXT);
+    if (!(allow & CONFIG_FEATURE_ELICITATION))
+        f &= ~(unsigned)(FEATURE_ELICITATION_FORM | FEATURE_ELICITATION_URL);
+    if (s->sharing != CONFIG_SHARING_SESSION)
+        f &= ~(unsigned)(FEATURE_ROOTS | FEATURE_ROOTS_CHANGED);
+    return f;
+}
+
 void server_start(struct server *s)
 {
     struct pool *p = pool_get(s, "anonymous", 0);

@@ -379,6 +379,27 @@ START_TEST(a_shorter_time_to_start_holds_for_what_is_starting)
 }
 END_TEST
 
+/* Sessions keep their pool; what it declares for them is what is allowed now. */
+START_TEST(a_feature_that_is_withdrawn_is_not_declared_any_more)
+{
+    start("", NULL);
+    open_ready(&a, "{\"sampling\":{},\"elicitation\":{}}");
+    pass(S);
+    ck_assert_has(w.fakes->got[0], "\"sampling\":{}");
+    reload("", ",\"client_features\":[\"elicitation\"]", true);
+    unsigned n = 0;
+    for (const struct fake *f = w.fakes; f; f = f->next, n++)
+        ck_assert_ptr_null(strstr(f->got[0], "sampling"));
+    ck_assert_uint_eq(n, 2);
+    unsigned declares = 0;
+    for (const struct fake *f = w.fakes; f; f = f->next)
+        declares += strstr(f->got[0], "\"elicitation\":{}") != NULL;
+    ck_assert_uint_eq(declares, 1);
+    client_close(&a);
+    end();
+}
+END_TEST
+
 START_TEST(shorter_intervals_hold_at_once)
 {
     start(",\"recovery_interval\":1000,\"health_check_interval\":1000", NULL);
@@ -579,6 +600,7 @@ int main(void)
     tcase_add_test(t, a_fresh_back_off_follows_an_entry_that_is_no_better);
     tcase_add_test(t, an_attempt_with_the_old_entry_is_given_up);
     tcase_add_test(t, a_shorter_time_to_start_holds_for_what_is_starting);
+    tcase_add_test(t, a_feature_that_is_withdrawn_is_not_declared_any_more);
     tcase_add_test(t, shorter_intervals_hold_at_once);
     tcase_add_test(t, a_slow_end_is_judged_by_the_entry_of_its_time);
     tcase_add_test(t, lists_are_compared_as_after_a_crash);
