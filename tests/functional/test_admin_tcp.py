@@ -101,6 +101,18 @@ class PortTest(PortCase):
             socket.create_connection(self.port, 5)
 
 
+class SecretTest(PortCase):
+    servers = {"chatty": {"command": "/bin/sh", "args": ["-c", "echo s3cret-on-stderr >&2; echo s3cret-on-stdout; exit 3"],
+                          "env": {"PASSWORD": "s3cret-in-env"}}}
+
+    def test_A08_nothing_that_servers_say_is_on_the_port(self):
+        self.when_health("chatty", "unhealthy")
+        self.assertIn(b"s3cret-on-stderr", self.ask("/logs?server=chatty").body)
+        for path in PAGES + ("/status?server=chatty", "/explain?server=chatty", "/logs?server=chatty"):
+            self.assertNotIn(b"s3cret", self.read(path).body)
+            self.assertNotIn(b"s3cret", self.read(path, headers=[("Accept", "text/html")]).body)
+
+
 class ApartTest(PortCase):
     def test_A04_who_uses_up_the_port_does_not_lock_the_operator_out(self):
         crowd = [self.port_conn() for _ in range(60)]
