@@ -59,7 +59,8 @@ static bool add_configured(struct place *p, const char *file, const struct wante
                            const char *(*getenv_as)(void *, const char *),
                            struct config_errors *errs)
 {
-    struct config_params params = {.getenv = getenv_as, .uid = geteuid(), .without_servers = true};
+    struct config_params params = {
+        .getenv = getenv_as, .uid = geteuid(), .without_servers = true, .check_only = true};
     struct config *c = NULL;
     int r =
         file ? config_load(file, &params, &c, errs) : config_parse(SLICE("{}"), &params, &c, errs);
