@@ -9,7 +9,7 @@ import termios
 import unittest
 
 from admin_double import AdminDouble
-from harness import MCPOOLD, poll_until
+from harness import MCPOOLD, demo, fake, poll_until
 from test_ctl import CTL, ENTER, LEAVE, CtlCase, Terminal, environment, run
 
 HOSTILE = "\x1b[2J\u202eevil\n"
@@ -336,3 +336,68 @@ class CheckTest(unittest.TestCase):
                 self.assertEqual(theirs.returncode, status)
             self.assertEqual(run("check", path + "x").returncode, 1)
             self.assertTrue(re.search("No such file", run("check", path + "x").stdout + run("check", path + "x").stderr))
+
+
+class RealTest(CtlCase):
+    """The same commands and the daemon itself: that both mean the same by the words between them."""
+    servers = {"demo": demo(), "fake": fake()}
+
+    def setUp(self):
+        super().setUp()
+        self.when_health("demo", "healthy")
+        self.when_health("fake", "healthy")
+
+    def test_out_of_service_and_back(self):
+        call, _ = self.hold(self.http("fake"))
+        self.assertRegex(self.ctl("drain", "fake"), r"\Afake: drain, .* 1 call in flight, 0 waiting\n\Z")
+        self.assertIn("Mode: drain: new calls wait in line\n", run("-c", self.daemon.config_path, "status", "fake").stdout)
+        self.assertRegex(self.ctl("explain", "fake"), r"\A● fake - \w+, drain, breaker closed\n")
+        self.assertTrue(self.ctl("maint", "fake").startswith("fake: maint, "))
+        self.assertTrue(self.ctl("resume", "fake").startswith("fake: active, takes calls; "))
+        self.assertTrue(self.ctl("restart", "demo").startswith("demo: its connections are being replaced"))
+        for command in ("drain", "explain", "logs"):
+            self.assertEqual(self.refused("-c", self.daemon.config_path, command, "nobody"),
+                             'there is no server called "nobody"; there is: demo, fake')
+        self.release(self.http("fake"))
+        self.assertEqual(call.text(), "released")
+
+    def test_what_a_server_says_is_followed(self):
+        c = self.http("fake")
+        c.tool("stderr", {"text": "first \x1b[31m words\n"})
+        poll_until(lambda: "words" in self.ctl("logs", "fake"), "the line to be kept")
+        self.assertRegex(self.ctl("logs", "fake"), r"UTC \[\d+\] first [^\x1b]* words\n\Z")
+        p = subprocess.Popen([CTL, "-c", self.daemon.config_path, "logs", "-f", "fake"], env=environment(),
+                             stdout=subprocess.PIPE, text=True)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        self.assertIn("words", p.stdout.readline())
+        for n in range(3):
+            c.tool("stderr", {"text": "line %d\n" % n})
+            self.assertTrue(p.stdout.readline().endswith("line %d\n" % n))
+
+    def test_the_configuration_is_read_again(self):
+        path = self.daemon.config_path
+        self.daemon.config["mcpServers"]["second"] = demo()
+        self.write(json.dumps(self.daemon.config))
+        plan = self.ctl("reload", "--dry-run")
+        self.assertRegex(plan, r"server second: added\n(.|\n)*1 added, 0 removed, 0 changed, 2 untouched\n")
+        self.assertEqual(self.ctl("status", "--names"), "demo\nfake\n")
+        self.assertEqual(self.ctl("reload") + "Nothing was changed: this was a dry run.\n", plan)
+        self.when_health("second", "healthy")
+        self.daemon.allow_error("bogus|the configuration was not changed")
+        self.write('{"bogus": 1, "mcpServers": {}}')
+        r = run("-s", self.daemon.socket_path("admin"), "reload")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertRegex(r.stderr, r"\A%s:1:2: error: .*bogus.*\nmcpoolctl: the configuration was not changed: 1 error\n"
+                         % re.escape(path))
+        self.assertEqual(run("-s", self.daemon.socket_path("admin"), "status", "--names").stdout, "demo\nfake\nsecond\n")
+
+    def write(self, text):
+        with open(self.daemon.config_path, "w") as f:
+            f.write(text)
+
+    def test_the_level_of_the_log(self):
+        self.assertEqual([self.ctl("log-level", *a) for a in ([], ["debug"], [], ["info"])],
+                         ["info\n", "debug (was info)\n", "debug\n", "info (was debug)\n"])
+        self.assertIn("The level must be", self.refused("-c", self.daemon.config_path, "log-level", "loud"))
