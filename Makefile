@@ -132,6 +132,9 @@ $(O)/mcpoold: $(call room_lib,daemon) $(ALL_LIBS)
 	@$(if $(call room_src,daemon),,echo "make: src/daemon holds no source yet, there is no mcpoold to link" >&2; exit 1)
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
+$(O)/mcpool.json.5: $(O)/mcpoold
+	$(call say,MAN,$@) $(O)/mcpoold --config-manual >$@.tmp && mv $@.tmp $@
+
 $(O)/mcpoolctl: $(foreach r,$(CTL_ROOMS),$(call room_lib,$(r)))
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 

@@ -368,6 +368,9 @@ bool config_check(const char *path, const struct config_params *params, FILE *ou
 /* Writes the option reference, conf/README.md. */
 void config_write_reference(FILE *f);
 
+/* Writes the same as a manual page, mcpool.json(5). */
+void config_write_manual(FILE *f);
+
 /* Name tables of the enums, as they are spelled in the file. */
 const char *config_transport_name(enum config_transport t);
 const char *config_sharing_name(enum config_sharing s);

@@ -327,8 +327,11 @@ int main(int argc, char **argv)
     int done = options_parse(argc, argv, &o);
     if (done)
         return done == 1 ? EXIT_SUCCESS : 2;
-    if (o.reference) {
-        config_write_reference(stdout);
+    if (o.reference || o.manual) {
+        if (o.reference)
+            config_write_reference(stdout);
+        else
+            config_write_manual(stdout);
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     char *found = o.config_path ? NULL : config_default_path(NULL);

@@ -14,6 +14,7 @@ static void usage(FILE *f)
           "  -c, --config FILE       configuration file\n"
           "      --check             check the configuration, say what is wrong, and exit\n"
           "      --config-reference  print the reference of all options (Markdown) and exit\n"
+          "      --config-manual     print it as the manual page mcpool.json(5) and exit\n"
           "  -l, --log-level LEVEL   debug, info, notice, warning, error or critical\n"
           "  -V, --version           print the version and exit\n"
           "  -h, --help              print this and exit\n\n"
@@ -31,6 +32,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"config", required_argument, NULL, 'c'},
         {"check", no_argument, NULL, 'k'},
         {"config-reference", no_argument, NULL, 'r'},
+        {"config-manual", no_argument, NULL, 'm'},
         {"log-level", required_argument, NULL, 'l'},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
@@ -48,6 +50,9 @@ int options_parse(int argc, char **argv, struct options *o)
             break;
         case 'r':
             o->reference = true;
+            break;
+        case 'm':
+            o->manual = true;
             break;
         case 'l':
             o->log_level = log_level_from_name(optarg);

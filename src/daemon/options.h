@@ -7,7 +7,7 @@
 struct options {
     const char *config_path; /* NULL: not named */
     int log_level;           /* -1: as configured */
-    bool check, reference;
+    bool check, reference, manual;
 };
 
 /* 0 = go on; 1 = done, exit status 0; 2 = wrong usage, which was said. */

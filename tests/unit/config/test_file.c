@@ -1,6 +1,7 @@
 /* config/file, config_load and config_check: which files are read (security.md C01, C02), and what
  * --check prints. */
 #include "config/config.h"
+#include "config/table.h"
 #include "unit/config/reading.h"
 
 #include "base/util.h"
@@ -256,6 +257,37 @@ START_TEST(the_reference_page_is_up_to_date)
 }
 END_TEST
 
+/* Every option is there as a tag, and what troff would take for a request is one that we mean. */
+START_TEST(the_manual_knows_every_option)
+{
+    static const char *const requests[] = {".\\\"", ".TH ", ".SH ", ".PP", ".TP",
+                                           ".TQ",   ".IP ", ".RS",  ".RE", ".PD",
+                                           ".in",   ".EX",  ".EE",  ".I ", ".BR "};
+    char *out = NULL, tag[200];
+    size_t n = 0, rows_n;
+    FILE *f = open_memstream(&out, &n);
+    config_write_manual(f);
+    fclose(f);
+    const struct config_row *rows = config_rows(&rows_n);
+    for (size_t i = 0; i < rows_n; i++) {
+        snprintf(tag, sizeof(tag), "\n.TP\n\\fB%s\\fR\n", rows[i].key);
+        ck_assert_msg(strstr(out, tag) != NULL, "%s is not in the manual", rows[i].key);
+    }
+    for (char *line = out, *end; *line != '\0'; line = end + 1) {
+        bool known = *line != '.' && *line != '\'';
+        end = strchr(line, '\n');
+        ck_assert_ptr_nonnull(end);
+        for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+            known = known || strncmp(line, requests[i], strlen(requests[i])) == 0;
+        ck_assert_msg(known, "a line that nobody meant as a request: %.80s", line);
+        for (const char *p = line; p < end; p++)
+            ck_assert_msg(*p >= ' ' && *p <= '~' && *p != '`', "not as troff wants it: %.80s",
+                          line);
+    }
+    free(out);
+}
+END_TEST
+
 /* The file may have any mode in a checkout, so its text is what is read. */
 START_TEST(the_default_file_is_good)
 {
@@ -307,6 +339,8 @@ static void add(TCase *c)
     tcase_add_test(c, check_sums_up_a_good_file);
     tcase_add_test(c, check_reports_a_missing_file);
     tcase_add_test(c, the_reference_page_is_up_to_date);
+    tcase_add_test(c, the_manual_knows_every_option);
+    tcase_add_test(c, the_manual_knows_every_option);
     tcase_add_test(c, the_default_file_is_good);
     tcase_add_test(c, the_commented_entry_of_the_default_file_is_good);
 }
