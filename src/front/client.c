@@ -129,6 +129,10 @@ void client_follow(struct client *c)
         stream_set_in_max(c->stream, room);
         c->input_room = room;
     }
+    if (c->ops && c->ops->on_follow)
+        c->ops->on_follow(c->impl);
+    else if (!c->ops && c->listener->route && route_is_gone(c->listener->route))
+        client_close(c); /* it has said nothing yet, and there is nobody to say it to */
 }
 
 void client_start(struct front_listener *l, int fd, struct peer_group *peer)

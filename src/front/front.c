@@ -495,7 +495,7 @@ static void follow_listeners(struct front *f)
 void front_apply(struct front *f, struct config *config)
 {
     struct config *old = f->config;
-    struct client *c;
+    struct client *c, *following;
     f->config = config_ref(config);
     follow_listeners(f);
     front_access_changed(f);
@@ -504,9 +504,9 @@ void front_apply(struct front *f, struct config *config)
         env_timer_set(f->env, &f->events_timer, f->env->now);
     if (old->limits.keepalive_interval != config->limits.keepalive_interval)
         pulses_rearm(f);
-    if (old->limits.max_head_bytes != config->limits.max_head_bytes) {
-        LIST_FOREACH (c, &f->clients, link)
-            client_follow(c);
+    for (c = LIST_FIRST(&f->clients); c; c = following) {
+        following = LIST_NEXT(c, link);
+        client_follow(c);
     }
     config_unref(old);
 }

@@ -103,7 +103,8 @@ struct client_ops {
     void (*on_eof)(void *impl);
     void (*on_drain)(void *impl);
     void (*on_timer)(void *impl);
-    void (*on_stop)(void *impl); /* front_drain */
+    void (*on_stop)(void *impl);   /* front_drain */
+    void (*on_follow)(void *impl); /* the front follows another configuration; may be NULL */
     /* The connection is gone, for whatever reason. Everything that points to it must be cut here;
      * impl's memory may be freed in `free` only, since callers may still stand in it. */
     void (*on_close)(void *impl);
@@ -130,7 +131,7 @@ struct client {
 /* Starts serving an accepted descriptor, which it owns from now on. */
 void client_start(struct front_listener *l, int fd, struct peer_group *peer);
 
-/* The front follows another configuration. */
+/* The front follows another configuration. May close the connection. */
 void client_follow(struct client *c);
 
 /* Closes at once. Idempotent. */

@@ -139,7 +139,8 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
 void sse_front_on_get(struct http_conn *h, const struct http_req *req);
 void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct http_in *in);
 
-/* Ends the sessions whose owner may not use their server any more (access.h). */
+/* Ends the sessions whose owner may not use their server any more (access.h), and the streams that
+ * have none and whose server is gone. */
 void sse_front_recheck(struct front *f);
 
 /* The route of that name that the session named by a request is on, though it may be no endpoint

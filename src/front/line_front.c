@@ -270,6 +270,16 @@ static void on_session_end(struct duplex *d)
     env_defer(lc->c->front->env, &lc->check_end);
 }
 
+/* Without a session it waits for nothing that could end. */
+static void on_follow(void *impl)
+{
+    struct line_client *lc = impl;
+    if (lc->duplex.session || !route_is_gone(lc->duplex.route))
+        return;
+    lc->leave = true;
+    env_defer(lc->c->front->env, &lc->check_end);
+}
+
 static void line_client_free(void *impl)
 {
     struct line_client *lc = impl;
@@ -282,6 +292,7 @@ static const struct client_ops line_ops = {
     .on_drain = on_drain,
     .on_timer = on_timer,
     .on_stop = on_stop,
+    .on_follow = on_follow,
     .on_close = on_close,
     .free = line_client_free,
 };

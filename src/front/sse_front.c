@@ -325,7 +325,8 @@ void sse_front_recheck(struct front *f)
 {
     struct sse_session *ss, *following;
     HASH_ITER (hh, f->sse_by_id, ss, following) {
-        if (!access_may_go_on(f, ss->principal, ss->duplex.route))
+        bool idle = !ss->duplex.session && route_is_gone(ss->duplex.route);
+        if (idle || !access_may_go_on(f, ss->principal, ss->duplex.route))
             close_session(ss);
     }
 }

@@ -271,6 +271,19 @@ class LifeTest(ReloadCase):
         self.assert_error(call.error(), server="b")
         self.assertIsNotNone(ask)
 
+    def test_who_only_sits_there_is_sent_away_with_the_server(self):
+        silent, line = Socket(self.daemon.socket_path("b")), self.line("b", initialize=False)
+        line.barrier()
+        sse, other = self.sse("b", initialize=False), self.line("a", initialize=False)
+        other.barrier()
+        self.clients.append(silent)
+        self.drop("b")
+        self.reload()
+        silent.wait_closed()
+        line.wait_closed()
+        sse.wait(lambda: sse.r.ended, "the end of the stream")
+        other.barrier()
+
     def test_a_changed_server_is_renewed_and_its_sessions_go_on(self):
         everybody = list(self.every_way_in("b", version="2025-11-25", capabilities=ALL_CAPABILITIES))
         runs = [self.asking(c) for c in everybody]
