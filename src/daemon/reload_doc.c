@@ -25,11 +25,10 @@ void reload_lines_init(struct reload_lines *l, const struct config_errors *errs)
     *l = (struct reload_lines){0};
     FILE *f = open_memstream(&text, &n);
     if (!f)
-        abort();
+        return; /* without memory there is nothing to tell them with */
     config_errors_write(errs, f);
-    if (fclose(f) != 0)
-        abort();
-    for (const char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+    bool whole = fclose(f) == 0;
+    for (const char *at = text, *end; whole && (end = strchr(at, '\n')) != NULL; at = end + 1) {
         size_t i = l->n;
         bool is_error = i < errs->n ? !errs->v[i].warning : errs->errors > 0;
         add_line(l, at, (size_t)(end - at), is_error);
