@@ -82,7 +82,8 @@ class PageCase(AdminCase):
 
     def shot(self, name, **more):
         if more.get("whole", True):
-            self.page.eval("scrollTo(0, 0)")
+            # What is out of sight is not drawn otherwise.
+            self.page.eval("scrollTo(0, 0), document.querySelectorAll('.server').forEach((n) => { n.style.contentVisibility = 'visible'; })")
         self.page.screenshot(os.path.join(SHOTS, name + ".png"), **more)
 
 
