@@ -205,11 +205,13 @@ static void put_starting(struct buf *b, const struct explain *x, const struct co
 /* false: there is nothing to be told of it. */
 static bool put_ready(struct buf *b, const struct conn *c)
 {
-    if (c->draining || c->outdated || c->surplus)
+    bool goes = server_mode(c->pool->server) != SERVER_ACTIVE;
+    if (c->draining || c->outdated || c->surplus || goes)
         buf_appendf(b, "%s; closed when the %u call%s that run%s on it %s ended",
                     c->draining   ? "stuck, gets no new calls"
                     : c->outdated ? "made with an older configuration, gets no new calls"
-                                  : "more than max_connections, gets no new calls",
+                    : c->surplus  ? "more than max_connections, gets no new calls"
+                                  : "gets no new calls",
                     c->running, plural(c->running), c->running == 1 ? "s" : "",
                     c->running == 1 ? "has" : "have");
     else if (c->suspect)

@@ -197,8 +197,10 @@ START_TEST(drained_and_out_of_service)
     ck_assert_str_eq(text(at(t, "mode", NULL)), "drain");
     ck_assert_has(text(at(t, "summary", NULL)), "drained by an operator; ");
     ck_assert_has(text(at(t, "summary", NULL)), "1 call running, 0 waiting");
-    ck_assert_has(next_of(t), "calls that come now wait for an operator to resume the server, up "
-                              "to 20.0 s\n");
+    ck_assert_str_eq(next_of(t), "slot 0: gets no new calls; closed when the 1 call that runs on "
+                                 "it has ended\n"
+                                 "calls that come now wait for an operator to resume the server, "
+                                 "up to 20.0 s\n");
     cJSON_Delete(t);
     server_set_mode(server_at(0), SERVER_MAINT);
     t = explain_with(NULL);
