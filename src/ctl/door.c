@@ -84,9 +84,10 @@ void door_fail(struct door *d, const struct letter *l, enum reason reason, const
     }
     buf_appendf(&data, "\"reason\":\"%s\",\"delivered\":\"%s\",\"retryable\":%s",
                 reason_name(reason), delivered, again ? "true" : "false");
-    if (again && d->retry_at > now)
-        buf_appendf(&data, ",\"retryAfterMs\":%llu",
-                    (unsigned long long)((d->retry_at - now) / USEC_PER_MSEC + 1));
+    if (again && d->retry_at > now) {
+        unsigned long long left = (d->retry_at - now) / USEC_PER_MSEC;
+        buf_appendf(&data, ",\"retryAfterMs\":%llu", left + 1);
+    }
     buf_append_str(&data, "}");
     buf_append_str(&text, message);
     if (buf_len(&d->why)) {

@@ -45,7 +45,7 @@ uint64_t rates_calls(const cJSON *before, const cJSON *now, const char *name)
 /* The count of a bucket; what is no count is 0. */
 static uint64_t bucket(const cJSON *item)
 {
-    double v = cJSON_IsNumber(item) ? item->valuedouble : 0;
+    double v = item && cJSON_IsNumber(item) ? item->valuedouble : 0;
     return v > 0 && v < 9e15 ? (uint64_t)v : 0;
 }
 
@@ -74,11 +74,19 @@ bool rates_histogram(const cJSON *before, const cJSON *now, const char *name,
     return true;
 }
 
+static bool same_buckets(const struct rates_histogram *a, const struct rates_histogram *b)
+{
+    bool same = a->n == b->n;
+    for (size_t i = 0; same && i + 1 < a->n; i++)
+        same = a->bounds_s[i] >= b->bounds_s[i] && a->bounds_s[i] <= b->bounds_s[i];
+    return same;
+}
+
 void rates_histogram_add(struct rates_histogram *sum, const struct rates_histogram *h)
 {
-    if (sum->n == 0)
+    if (sum->n == 0) {
         *sum = *h;
-    else if (sum->n == h->n && memcmp(sum->bounds_s, h->bounds_s, sizeof(h->bounds_s)) == 0) {
+    } else if (same_buckets(sum, h)) {
         for (size_t i = 0; i < h->n; i++)
             sum->counts[i] += h->counts[i];
         sum->total += h->total;
