@@ -48,10 +48,10 @@ class StartTest(LabCase):
         self.http("fake")
 
     def test_nor_does_one_that_hangs_longer_than_the_time_to_start(self):
-        self.drop_in("[Service]\nTimeoutStartSec=1s\n")
+        self.drop_in("[Service]\nTimeoutStartSec=2s\n")
         began = time.monotonic()
         d = self.begin({"deaf": fake("--hang-handshake"), "fake": fake()},
-                       resilience={"min_connections": 1, "max_connections": 1, "operation_timeout": 4})
+                       resilience={"min_connections": 1, "max_connections": 1, "operation_timeout": 5})
         self.assertGreater(time.monotonic() - began, 3)  # it was asked for more time, and given it
         self.assertEqual(d.show("ActiveState"), "active")
         self.assertEqual(d.generations(), 0)
@@ -107,13 +107,13 @@ class SandboxTest(LabCase):
 
 class StopTest(LabCase):
     def test_calls_are_finished_beyond_the_time_to_stop(self):
-        self.drop_in("[Service]\nTimeoutStopSec=1s\n")
+        self.drop_in("[Service]\nTimeoutStopSec=2s\n")
         d = self.begin()
         c = self.line("fake")
         call, _ = self.hold(c)
         systemctl("stop", "--no-block", "mcpool.service")
         poll_until(lambda: d.show("ActiveState") == "deactivating", "the stop")
-        end = time.monotonic() + 3
+        end = time.monotonic() + 4
         while time.monotonic() < end:
             self.assertEqual(d.show("ActiveState"), "deactivating")
             time.sleep(0.1)
@@ -134,7 +134,7 @@ class StopTest(LabCase):
 
 class WatchdogTest(LabCase):
     def test_one_that_hangs_is_started_again(self):
-        self.drop_in("[Service]\nWatchdogSec=1s\n")
+        self.drop_in("[Service]\nWatchdogSec=2s\n")
         d = self.begin()
         c = self.http("fake")
         self.assertEqual(c.tool("record", {"nonce": "1"}), "1")
@@ -152,9 +152,9 @@ class WatchdogTest(LabCase):
         self.assertEqual(c.tool("record", {"nonce": "2"}), "2")
 
     def test_one_that_works_is_left_alone(self):
-        self.drop_in("[Service]\nWatchdogSec=500ms\n")
+        self.drop_in("[Service]\nWatchdogSec=2s\n")
         d = self.begin()
-        c, pid, end = self.http("fake"), d.pid(), time.monotonic() + 3
+        c, pid, end = self.http("fake"), d.pid(), time.monotonic() + 5
         while time.monotonic() < end:
             self.assertEqual(c.tool("record", {"nonce": "x"}), "x")
         self.assertEqual((d.generations(), d.pid()), (0, pid))
