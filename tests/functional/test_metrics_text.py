@@ -118,6 +118,62 @@ class MetricsTextTest(MetricsCase):
         families = self.scrape()
         return families if self.value(families, "mcpool_recovery_time_seconds_count", server="fake") == 1 else None
 
+    def test_waits_are_told_by_how_they_ended(self):
+        self.daemon.stop()
+        self.start({"hasty": fake(resilience={"queue_timeout": 0.3}), "patient": fake(resilience={"queue_timeout": 60})},
+                   {"resilience": SINGLE, "limits": {"max_in_flight_per_connection": 1}})
+        hasty, patient = self.http("hasty"), self.http("patient")
+        sent = self.value(self.scrape(), "mcpool_queue_wait_seconds_count", server="hasty", outcome="sent")
+        for c, server in ((hasty, "hasty"), (patient, "patient")):
+            self.hold(c, server=server)
+        self.assertEqual(hasty.start_tool("report").error().data["delivered"], "no")
+        cancelled = patient.start_tool("report")
+        poll_until(lambda: self.value(self.scrape(), "mcpool_calls_waiting", server="patient") == 1, "a call in line")
+        self.assertGreater(self.value(self.scrape(), "mcpool_queue_bytes", server="patient"), 0)
+        patient.cancel(cancelled)
+        poll_until(lambda: self.value(self.scrape(), "mcpool_calls_waiting", server="patient") == 0, "its end")
+        families = self.scrape()
+
+        def waits(server, outcome, what="count"):
+            return self.value(families, "mcpool_queue_wait_seconds_" + what, server=server, outcome=outcome)
+        self.assertEqual([waits("hasty", "sent") - sent, waits("hasty", "refused"), waits("hasty", "cancelled")], [1, 1, 0])
+        self.assertEqual([waits("patient", "refused"), waits("patient", "cancelled")], [0, 1])
+        self.assertGreaterEqual(waits("hasty", "refused", "sum"), 0.3)
+
+    def test_attempts_are_timed(self):
+        self.daemon.stop()
+        self.start({"missing": {"command": "/no/such/program"}, "fake": fake()},
+                   {"resilience": {**SINGLE, "backoff_base": 0.1, "max_backoff_delay": 0.1, "recovery_jitter_max": 0}})
+        self.daemon.allow_error(" breaker ")
+
+        def attempts(server, outcome):
+            return self.value(self.scrape(), "mcpool_recovery_attempt_duration_seconds_count", server=server, outcome=outcome)
+        poll_until(lambda: attempts("missing", "failure") >= 2, "attempts that failed")
+        self.assertEqual(attempts("missing", "success"), 0)
+        c = self.http("fake")
+        self.kill(c)
+        poll_until(lambda: attempts("fake", "success") == 1, "an attempt with success")
+        families = self.scrape()
+        for event, done in (("attempt", True), ("success", True), ("forced", False)):
+            at = self.value(families, "mcpool_last_recovery_timestamp_seconds", server="fake", event=event)
+            self.assertEqual(abs(at - time.time()) < 3600 if done else at == 0, True, (event, at))
+        self.assertEqual(self.value(families, "mcpool_connections_failed", server="missing"), 1)
+        self.assertEqual(self.value(families, "mcpool_pool_max_size", server="missing"), 1)
+
+    def test_clients_and_the_process_are_counted(self):
+        before = self.scrape()
+        self.http("demo"), self.line("demo")
+        after = self.scrape()
+        for name, labels, rise in (("mcpool_client_connections", {"protocol": "lines"}, 1), ("mcpool_sessions", {}, 2)):
+            self.assertEqual(self.value(after, name, **labels) - self.value(before, name, **labels), rise, name)
+        self.assertGreaterEqual(self.value(after, "mcpool_client_connections", protocol="http"), 1)
+        self.assertGreaterEqual(self.value(after, "mcpool_client_connections_accepted_total"), 2)
+        self.assertAlmostEqual(self.value(after, "process_open_fds"), len(os.listdir("/proc/%d/fd" % self.daemon.process.pid)), delta=5)
+        self.assertGreater(self.value(after, "process_resident_memory_bytes"), 1 << 20)
+        self.assertGreater(self.value(after, "process_cpu_seconds_total"), 0)
+        self.assertLess(abs(self.value(after, "process_start_time_seconds") - time.time()), 3600)
+        self.assertRegex(after["mcpool_build"].samples[0].labels["version"], r"^\d+\.\d+\.\d+")
+
     def test_one_state_of_a_server_is_1_and_the_others_are_0(self):
         self.http("demo").tool("echo", {"text": "x"})
         families = self.scrape()

@@ -152,6 +152,51 @@ START_TEST(requests_in_a_row_are_answered_in_order)
 }
 END_TEST
 
+START_TEST(a_watcher_ends_the_connection_whichever_way)
+{
+    begin(NULL);
+    for (int i = 0; i < 3 * ADMIN_READERS_MAX; i++) { /* no place is lost */
+        int fd = dial();
+        send_text(fd, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+        if (i % 3 == 0) /* in the middle of a document, or before its beginning */
+            loop_turn(&loop, 0);
+        else
+            read_until(fd, "\n\n");
+        if (i % 3 == 1) {
+            shutdown(fd, SHUT_WR);
+            read_until(fd, NULL);
+        }
+        close(fd);
+        settle();
+    }
+    ck_assert_ptr_null(TAILQ_FIRST(&admin->conns));
+    end();
+}
+END_TEST
+
+START_TEST(what_a_watcher_says_is_dropped)
+{
+    static char junk[64 * 1024];
+    begin(NULL);
+    int fd = dial();
+    memset(junk, 'x', sizeof(junk));
+    send_text(fd, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"
+                  "POST /recover HTTP/1.1\r\nHost: x\r\n\r\n");
+    read_until(fd, "\n\n");
+    for (size_t sent = 0; sent < 4 << 20;) { /* more than any buffer on the way holds */
+        ssize_t n = write(fd, junk, sizeof(junk));
+        sent += n > 0 ? (size_t)n : 0;
+        loop_turn(&loop, 0);
+    }
+    settle();
+    read_now(fd);
+    ck_assert_uint_eq(count("HTTP/1.1 "), 1);
+    ck_assert_uint_eq(w.opens, 0);
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(old_clients_get_a_body_that_ends_with_the_connection)
 {
     begin(NULL);
@@ -331,6 +376,35 @@ static void let_pass(usec_t span)
     settle();
 }
 
+START_TEST(who_watches_stays_as_long_as_it_reads)
+{
+    begin(NULL);
+    int reads = dial(), sleeps = dial();
+    send_text(reads, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    send_text(sleeps, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    settle();
+    unsigned seconds = 0;
+    for (; seconds < 3000 && admin->connections == 2; seconds++) {
+        let_pass(USEC_PER_SEC);
+        got_n = 0;
+        ck_assert(read_now(reads));
+        ck_assert_uint_eq(count("event: status\n"), seconds == 0 ? 2 : 1);
+    }
+    ck_assert_uint_gt(seconds, 31); /* it went into the socket first */
+    ck_assert_uint_eq(admin->connections, 1);
+    for (int i = 0; i < 100; i++) {
+        let_pass(USEC_PER_SEC);
+        got_n = 0;
+        ck_assert(read_now(reads));
+    }
+    ck_assert_uint_eq(admin->connections, 1);
+    close(reads);
+    close(sleeps);
+    settle();
+    end();
+}
+END_TEST
+
 START_TEST(A03_who_says_nothing_is_sent_away)
 {
     begin(NULL);
@@ -445,6 +519,9 @@ int main(void)
     tcase_add_test(tc, A02_a_second_one_on_the_same_path_is_refused);
     tcase_add_test(tc, a_request_byte_by_byte);
     tcase_add_test(tc, requests_in_a_row_are_answered_in_order);
+    tcase_add_test(tc, a_watcher_ends_the_connection_whichever_way);
+    tcase_add_test(tc, what_a_watcher_says_is_dropped);
+    tcase_add_test(tc, who_watches_stays_as_long_as_it_reads);
     tcase_add_test(tc, old_clients_get_a_body_that_ends_with_the_connection);
     tcase_add_test(tc, a_client_may_end_its_side_and_still_read);
     tcase_add_loop_test(tc, A03_what_is_no_request_ends_the_connection, 0, ARRAY_LEN(bad));
