@@ -202,6 +202,20 @@ class PageTest(PageCase):
         self.ask("/resume?server=files", "POST")
         self.wait_row("files", lambda r: r["state"] == "healthy" and r["trouble"] == "", "the end of the mode")
 
+    def test_a_reload_is_followed(self):
+        page = self.open()
+        self.wait_row("search", lambda r: r["state"] == "healthy", "health")
+        page.click('li[data-name="search"] .row')
+        servers = self.daemon.config["mcpServers"]
+        del servers["search"]
+        servers["added"] = demo()
+        with open(self.daemon.config_path, "w", encoding="utf-8") as f:
+            json.dump(self.daemon.config, f)
+        self.assertTrue(self.json("/reload", "POST")["applied"])
+        self.wait_row("added", lambda r: r["state"] == "healthy", "health")
+        page.wait("!document.querySelector('li[data-name=search]')", "the end of a row")
+        self.assertIn("Servers (6)", page.eval("document.querySelector('#servers-title').innerText"))
+
     def test_text_of_servers_is_only_ever_text(self):
         page = self.open()
         row = self.wait_row("hostile", lambda r: "onerror" in r["trouble"], "the hostile name")
