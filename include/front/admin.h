@@ -14,7 +14,7 @@
  *     GET  /explain?server=NAME    JSON: what is the matter with it, and what happens next
  *     GET  /logs?server=NAME       JSON: the last lines that its processes wrote for people
  *     GET  /log-level              JSON; POST /log-level?level=LEVEL changes it
- *     GET  /events                 server-sent events: the status about every second (port), the log
+ *     GET  /events                 events as they happen: the status (port) and the log
  *     GET  /metrics                OpenMetrics 1.0, or Prometheus text if asked for (port)
  *     GET  /healthz                200 while the process answers (port)
  *     GET  /readyz                 200 once each server's first attempt has come to an end (port)

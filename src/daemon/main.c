@@ -175,11 +175,13 @@ static void print_hint(const struct daemon *d)
     fprintf(stderr,
             "\nTry it from another terminal:\n\n"
             "  curl -s %s/mcp/%s -H 'Content-Type: application/json' \\\n"
-            "    -H 'Accept: application/json, text/event-stream' \\\n"
+            "    -H 'Accept: application/json, text/event-stream' \\\n%s"
             "    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
             "\"protocolVersion\":\"%s\",\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\","
             "\"version\":\"1\"}}}'\n\n",
-            url, r->name, mcp_version_name(MCP_LATEST_LEGACY));
+            url, r->name,
+            d->config->tokens_n ? "    -H 'Authorization: Bearer A-SECRET-OF-YOURS' \\\n" : "",
+            mcp_version_name(MCP_LATEST_LEGACY));
 }
 
 /* One descriptor per client connection: as many as may be had. Children get the limits of before.

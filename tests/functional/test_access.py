@@ -70,6 +70,9 @@ class TokenTest(TokenCase):
         for name in ("alice", "bob", "carol"):
             self.daemon.log.wait(r" principal=token:%s session opened" % name)
 
+    def test_tokens_stand_in_the_command_that_is_shown_to_try(self):
+        self.daemon.log.wait("-H 'Authorization: Bearer A-SECRET-OF-YOURS'")
+
     def test_tokens_are_not_asked_for_on_unix_sockets(self):
         self.assertIn("pid", json.loads(self.line("fake").tool("report")))
         c = self.http("fake", unix=True)
