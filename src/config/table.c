@@ -75,11 +75,12 @@ static const struct config_row rows[] = {
          "(without it, all; others get 403). Each line of the file is one secret of 16 to 4096 "
          "visible ASCII characters; several are good for exchanging one without a gap. The file "
          "belongs to root or to the user who runs mcpoold and nobody else can read it (a group "
-         "may, "
-         "if root owns it). A relative path begins at the directory of the configuration file. "
+         "may, if root owns it). A relative path begins at the directory of the configuration "
+         "file. "
          "`{\"token\": \"${VAR}\"}` takes a secret from the environment; one that stands in this "
-         "file is accepted with a warning. The files are read at the start and at each reload. "
-         "Clients on unix sockets need no token: the kernel tells who they are."},
+         "file is accepted with a warning. The files are read at the start and at each reload; the "
+         "service manager writes credentials only when it starts mcpoold. Clients on unix sockets "
+         "need no token: the kernel tells who they are."},
     {TOP, AT(config, allow_unauthenticated), BOOL(false), .reloadable = true,
      .help = "Listen on addresses that other machines can reach although there are no `tokens`: "
              "whoever reaches them can use every server."},
