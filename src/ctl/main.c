@@ -122,8 +122,9 @@ static const struct command commands[] = {
      "\nExit status: 0 nothing is wrong, 1 something is, 2 wrong usage.\n"},
     {"log-level", ctl_log_level, TAKES_JSON, OPERAND_MAY,
      "Usage: mcpoolctl log-level [LEVEL] [OPTION]...\n"
-     "Prints the level of the log of mcpoold, or sets it until mcpoold is reloaded or restarted:\n"
-     "debug, info, notice, warning, error or critical.\n\n" JSON_HELP DONE_STATUS},
+     "Prints the level of the log of mcpoold, or sets it until mcpoold is restarted or its file "
+     "says\n"
+     "another: debug, info, notice, warning, error or critical.\n\n" JSON_HELP DONE_STATUS},
     {"metrics", ctl_metrics, 0, OPERAND_NONE,
      "Usage: mcpoolctl metrics [OPTION]...\n"
      "Prints the metrics of mcpoold in the OpenMetrics format.\n\n" COMMON_HELP
