@@ -36,6 +36,10 @@
 /* A connection that lived so long was a good one: the next attempt is made at once. */
 #define STABLE_AFTER (10 * USEC_PER_SEC)
 
+/* How long a faulty configuration file is given to become good, and how often it is looked at. */
+#define FILE_WAIT  (2 * USEC_PER_SEC)
+#define FILE_RETRY (50 * USEC_PER_MSEC)
+
 static const struct backoff_params backoff = {
     .base = 50 * USEC_PER_MSEC, .cap = 5 * USEC_PER_SEC, .jitter_max = 500 * USEC_PER_MSEC};
 
@@ -302,6 +306,20 @@ static void run(struct connector *c)
         close(c->fd);
 }
 
+/* A file that was named and is faulty may be one that is being written at this moment: clients are
+ * started together with what they are to talk to. */
+static bool find_place(const struct ctl_options *o, struct place *ret)
+{
+    usec_t end_at = clock_monotonic() + FILE_WAIT;
+    while (!place_find_server(ret, o->socket, o->config, o->name)) {
+        if (clock_monotonic() >= end_at)
+            return false;
+        place_done(ret);
+        poll(NULL, 0, (int)(FILE_RETRY / USEC_PER_MSEC));
+    }
+    return true;
+}
+
 enum ctl_exit ctl_connect(const struct ctl_options *o)
 {
     const struct door_limits limits = {
@@ -313,8 +331,10 @@ enum ctl_exit ctl_connect(const struct ctl_options *o)
         return CTL_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
-    if (!place_find_server(&place, o->socket, o->config, o->name)) {
-        ctl_complain(SLICE("the configuration does not say where the sockets are"));
+    if (!find_place(o, &place)) {
+        fputs(place.warning ? place.warning : "mcpoolctl: the configuration cannot be read\n",
+              stderr);
+        place_done(&place);
         return CTL_FAILED;
     }
     if (place.warning)

@@ -95,13 +95,8 @@ static bool find(struct place *p, const char *socket, const char *config, const 
         add_path(p, socket);
         return true;
     }
-    if (config) {
-        if (add_both(p, config, w, &error))
-            return true;
-        fputs(error ? error : "mcpoolctl: the configuration cannot be read\n", stderr);
-        free(error);
-        return false;
-    }
+    if (config)
+        return add_both(p, config, w, &p->warning);
     found = config_default_path(NULL);
     if (!found || !add_both(p, found, w, &p->warning))
         add_both(p, NULL, w, &error);
@@ -112,7 +107,11 @@ static bool find(struct place *p, const char *socket, const char *config, const 
 
 bool place_find(struct place *p, const char *socket, const char *config)
 {
-    return find(p, socket, config, &(const struct wanted){.admin = true});
+    if (find(p, socket, config, &(const struct wanted){.admin = true}))
+        return true;
+    fputs(p->warning ? p->warning : "mcpoolctl: the configuration cannot be read\n", stderr);
+    place_done(p);
+    return false;
 }
 
 bool place_find_server(struct place *p, const char *socket, const char *config, const char *name)

@@ -249,6 +249,22 @@ class AbsentTest(ConnectCase):
         except RpcError:
             return None
 
+    def test_a_configuration_that_is_being_written(self):
+        with open(self.daemon.config_path) as f:
+            text = f.read()
+        with open(self.daemon.config_path, "w") as f:
+            f.write(text[:20])
+            f.flush()
+            c = self.connect(initialize=False)
+            call = c.start("ping")
+            f.write(text[20:])
+        self.assertEqual(call.result(), {})
+        with open(self.daemon.config_path, "w") as f:
+            f.write(text[:20])
+        c = self.connect(initialize=False)
+        self.assertEqual(c.process.wait(DEADLINE), 1)
+        self.assertRegex(c.process.stderr.read(), rb"mcpool.json:\d+:\d+: error: ")
+
     def test_the_end_of_the_input_does_not_wait_for_ever(self):
         c = self.connect("--wait=0.2", initialize=False)
         call = c.start("initialize", {"protocolVersion": LATEST, "capabilities": {},
