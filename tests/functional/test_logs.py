@@ -2,9 +2,10 @@
 import os
 import re
 
-from harness import poll_until
+from harness import demo, poll_until
 from resilience import DEAD, ResilienceCase
 from test_admin import RFC3339
+from test_events import EventsCase as _EventsCase
 
 
 class TailTest(ResilienceCase):
@@ -137,3 +138,28 @@ class FailedCallsTest(ResilienceCase):
             c.start_tool("record", {"nonce": "x"}).error()
         self.wait_lines("reason=breaker_open call failed: ", 40)
         self.assertEqual(self.lines("were not logged"), [])
+
+
+class EventsKeptTest(_EventsCase):
+    servers = None
+
+    def heard(self, limits):
+        """What a reader is told who comes when all is quiet: the texts up to that of an event which it provokes."""
+        self.start({"demo": demo()}, {"limits": limits})
+        self.daemon.log.wait("health unknown -> healthy")
+        events = self.listen()
+        r = self.ask("/log-level?level=debug", method="POST")
+        self.assertEqual(r.status, 200)
+        texts = []
+        self.until(events, "log", lambda e: texts.append(e["message"]) or e["message"].startswith("log level info -> debug"))
+        self.daemon.stop()
+        return texts
+
+    def test_events_kept_bound_what_a_new_reader_hears(self):
+        everything = self.heard({})
+        self.assertIn("mcpoold", everything[0])
+        self.assertGreater(len(everything), 8)
+        few = self.heard({"events_kept": 3})
+        self.assertIn(len(few), (3, 4))  # the new one takes a place, before or after all three were told
+        self.assertIn("health unknown -> healthy", few[-2])
+        self.assertLessEqual(len(self.heard({"events_kept": 1})), 2)
