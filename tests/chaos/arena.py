@@ -112,6 +112,15 @@ class Arena:
         self.daemon.start()
         self.note("daemon %d is ready", self.daemon.process.pid)
 
+    def reload(self, text):
+        """Has the daemon read this as its configuration."""
+        path = self.daemon.config_path + ".new"
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o600)
+        os.rename(path, self.daemon.config_path)
+        self.daemon.process.send_signal(signal.SIGHUP)
+
     def log_lines(self):
         return self.old_lines + self.daemon.log.lines
 

@@ -2,12 +2,14 @@
 when it finds nothing to do it to; the run then takes another kind.
 
 Kinds are dealt like cards, so that each comes as often as its weight says, whatever the number of faults."""
+import copy
 import json
 import os
 import signal
 import threading
 
 from arena import KIB, MIB, SERVERS, STEADY
+from daemon import DEMO
 from wire import Socket
 
 CATALOGUE = {}  # name → (weight, function)
@@ -459,3 +461,22 @@ def drain_server(world):
     world.arena.admin("POST", path)
     world.later(span, lambda: world.arena.admin("POST", "/resume?server=" + server))
     return "POST %s, for %.2f s" % (path, span)
+
+
+@fault(2)
+def reload(world):
+    """Entries and limits change, a guest comes and goes; sometimes the file is cut off. After a while all is as before."""
+    rng, daemon = world.rng, world.arena.daemon
+    config = copy.deepcopy(daemon.config)
+    server = rng.choice(list(SERVERS))
+    config["mcpServers"][server]["env"]["CHAOS_ROUND"] = str(rng.random())
+    config["limits"].update(max_batch=rng.randint(10, 100), stream_above=rng.choice((8, 64, 256)) * KIB,
+                            max_in_flight_per_connection=rng.randint(8, 32))
+    if rng.random() < 0.5:
+        config["mcpServers"]["guest"] = {"command": DEMO, "env": config["mcpServers"][server]["env"]}
+    if rng.random() < 0.5:
+        config["listen"].append("unix:" + os.path.join(world.arena.dir, "guest.sock"))
+    cut = rng.random() < 0.2
+    world.arena.reload(json.dumps(config)[:-9 if cut else None])
+    world.later(rng.uniform(0.05, 1), lambda: world.arena.reload(json.dumps(daemon.config)))
+    return "reload: %s is another%s" % (server, ", in a file that is cut off" if cut else "")
