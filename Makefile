@@ -246,9 +246,10 @@ check-interop: ## real MCP clients and servers from npm through the daemon
 	@$(DAEMON) tests/interop/run $(if $(TEST),--only '$(TEST)')
 
 .PHONY: check-lab
-check-lab: ## as root: the units on a systemd of their own, in namespaces; TEST=NAME runs one
-	@scripts/deps build test
+check-lab: ## as root: units and package on a systemd of their own, in namespaces; TEST=NAME runs one
+	@scripts/deps build test deb
 	@$(SUBMAKE) all
+	@$(SUBMAKE) deb
 	@$(DAEMON) $(PYTHON) tests/lab/run.py $(if $(TEST),-k '$(TEST)')
 
 .PHONY: check-browser
