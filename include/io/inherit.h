@@ -27,6 +27,9 @@ struct inherited;
  * descriptor is opened. Never NULL. */
 struct inherited *inherit_take(void);
 
+/* An empty table, to be filled by hand. */
+struct inherited *inherit_new(void);
+
 /* Adds a descriptor by hand; it is owned from then on. */
 void inherit_add(struct inherited *in, int fd, const char *name);
 

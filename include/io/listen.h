@@ -48,6 +48,17 @@ int listener_open_unix(struct loop *loop, const char *path, const struct listen_
 int listener_open_fd(struct loop *loop, int fd, const struct listen_options *opt,
                      listen_on_accept fn, void *arg, struct listener **ret);
 
+/* Counts a connected descriptor that came from another process as one that this listener accepted,
+ * and says who is at its other end. 0, or -errno and it counts nowhere. */
+int listener_adopt(struct listener *l, int fd, struct peer *ret_peer);
+
+/* The listening descriptor, to be handed on; still owned by the listener. */
+int listener_fd(const struct listener *l);
+
+/* Stops accepting and closes our descriptor as listener_free does, but leaves the socket file: the
+ * socket lives on in another process's hands, and new connections wait there. */
+void listener_leave(struct listener *l);
+
 /* One accepted connection ended: the count for max_conns falls. Not after listener_free. */
 void listener_closed(struct listener *l);
 

@@ -19,6 +19,7 @@
 #include "base/blob.h"
 #include "base/slice.h"
 #include "io/loop.h"
+#include "io/trace.h"
 
 struct stream;
 
@@ -93,6 +94,25 @@ size_t stream_take_back(struct stream *s);
 
 /* Ends the output side after what is queued (shutdown(SHUT_WR), or close of wfd). */
 void stream_end_output(struct stream *s);
+
+/* ---- for those who go on with a socket after another process (io/trace.h) ---- */
+
+/* For sockets. Keeps *trace up to date from now on; borrowed until stream_free or until another one
+ * is set. NULL: no more. */
+void stream_set_trace(struct stream *s, struct stream_trace *trace);
+
+/* Directly after stream_new: another process has read `received` bytes of this socket and written
+ * `sent`, and of what it read these last ones are input yet (copied, delivered from the loop). */
+void stream_go_on(struct stream *s, uint64_t received, uint64_t sent, struct slice rest);
+
+/* All streams read and write by way of *io from now on; call between turns. NULL: memory of our
+ * own.
+ */
+void stream_use_io(struct stream_io *io);
+
+/* Ends both directions of a socket at once, whoever else holds a descriptor of it: closing ours
+ * alone would tell the peer nothing. Before stream_free. */
+void stream_shut(struct stream *s);
 
 /* The read and write descriptors, for getsockopt and the like; still owned by the stream. */
 int stream_rfd(const struct stream *s);

@@ -72,9 +72,14 @@ static char *next_name(const char **at)
     return is_name(p, n) ? xstrndup(p, n) : xstrdup("unknown");
 }
 
+struct inherited *inherit_new(void)
+{
+    return xcalloc(1, sizeof(struct inherited));
+}
+
 struct inherited *inherit_take(void)
 {
-    struct inherited *in = xcalloc(1, sizeof(*in));
+    struct inherited *in = inherit_new();
     const char *names = getenv("LISTEN_FDNAMES");
     long n = number(getenv("LISTEN_FDS"), FDS_MAX);
     if (n > 0 && number(getenv("LISTEN_PID"), INT_MAX) == (long)getpid()) {

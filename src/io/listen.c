@@ -423,6 +423,40 @@ int listener_open_fd(struct loop *loop, int fd, const struct listen_options *opt
     return 0;
 }
 
+int listener_adopt(struct listener *l, int fd, struct peer *ret_peer)
+{
+    union address a = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t len = sizeof(a);
+    int type = 0;
+    socklen_t type_len = sizeof(type);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
+        return -errno;
+    if (type != SOCK_STREAM)
+        return -EPROTOTYPE;
+    if (getpeername(fd, &a.any, &len) < 0)
+        return -errno;
+    a.any.sa_family = len < sizeof(a.any.sa_family) ? AF_UNIX : a.any.sa_family;
+    if (!identify(fd, &a, len, ret_peer))
+        return -EPERM;
+    l->conns++;
+    return 0;
+}
+
+int listener_fd(const struct listener *l)
+{
+    return l->fd;
+}
+
+void listener_leave(struct listener *l)
+{
+    if (!l || l->closed)
+        return;
+    free(l->unlink_path);
+    l->unlink_path = NULL;
+    listener_free(l);
+}
+
 void listener_closed(struct listener *l)
 {
     assert(l->conns > 0);

@@ -35,7 +35,7 @@
 
 #define IN_MAX_DEFAULT    (64 * 1024)
 #define DRAIN_LOW_DEFAULT (64 * 1024)
-#define READ_MAX          (64 * 1024)
+#define READ_MAX          STREAM_BYTES_MAX
 /* Reads after a failed write, for what the peer said before it left. */
 #define LAST_READS_MAX 16
 /* writev: entries at once, and calls per wake-up. */
@@ -81,6 +81,7 @@ struct stream {
     size_t in_max, drain_low;
     struct outq out;
     uint64_t sent_total, received_total;
+    struct stream_trace *trace; /* NULL: nobody goes on after us */
 
     struct task turn;
     struct timer linger;
@@ -88,7 +89,8 @@ struct stream {
 };
 
 /* The bytes of one read, valid during the callback that it leads to. */
-static char shared_buffer[READ_MAX];
+static struct stream_io own_io;
+static struct stream_io *stream_io = &own_io;
 
 static unsigned grown_pipes;
 
@@ -222,6 +224,36 @@ static void deliver_input(struct stream *s)
         buf_shrink(&s->in);
 }
 
+/* A read of a traced socket. As read(2); -1 and errno. */
+static ssize_t read_traced(struct stream *s, char *to, size_t n)
+{
+    struct iovec iov = {.iov_base = to, .iov_len = n};
+
+    stream_io->read.msg_hdr = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1};
+    TRACE_SET(stream_io->read.msg_len, STREAM_IO_NOTHING);
+    TRACE_SET(stream_io->read_base, s->received_total);
+    if (to == stream_io->bytes) {
+        TRACE_SET(stream_io->at, s->received_total);
+        TRACE_SET(stream_io->owner, s->trace->serial);
+    }
+    TRACE_SET(s->trace->reading, 1);
+    int r = recvmmsg(s->rfd, &stream_io->read, 1, 0, NULL);
+    int err = errno;
+    ssize_t got = r == 1 ? (ssize_t)stream_io->read.msg_len : -1;
+    if (got > 0)
+        TRACE_SET(s->trace->received, s->received_total + (uint64_t)got);
+    TRACE_SET(s->trace->reading, 0);
+    errno = err;
+    return got;
+}
+
+/* read(2) into the common buffer or another; what was in the common one is nobody's any more. */
+static ssize_t read_some(struct stream *s, char *to, size_t n)
+{
+    TRACE_SET(stream_io->owner, 0);
+    return s->trace ? read_traced(s, to, n) : read(s->rfd, to, n);
+}
+
 /* One read and its delivery. Returns what read(2) returned, or -errno; 0 as well when there is no
  * room. */
 static ssize_t read_once(struct stream *s)
@@ -229,8 +261,9 @@ static ssize_t read_once(struct stream *s)
     bool direct = buf_len(&s->in) == 0;
     size_t room = s->state == STREAM_CLOSING ? READ_MAX : s->in_max - buf_len(&s->in);
     size_t want = room < READ_MAX ? room : READ_MAX;
-    char *to = direct ? shared_buffer : buf_reserve(&s->in, want);
-    ssize_t n = read(s->rfd, to, want);
+    char *to = direct ? stream_io->bytes : buf_reserve(&s->in, want);
+
+    ssize_t n = read_some(s, to, want);
 
     if (n < 0)
         return -errno;
@@ -240,7 +273,7 @@ static ssize_t read_once(struct stream *s)
     if (s->rfd_is_pipe && n == READ_MAX)
         grow_pipe(s->rfd, &s->rfd_grown);
     if (direct) {
-        s->fresh = shared_buffer;
+        s->fresh = stream_io->bytes;
         s->fresh_n = (size_t)n;
     } else {
         buf_added(&s->in, (size_t)n);
@@ -367,8 +400,32 @@ void stream_write_blob(struct stream *s, struct blob *b, size_t off, size_t n)
     queued(s);
 }
 
+/* A write to a traced socket. As sendmsg(2); -1 and errno. */
+static ssize_t write_traced(struct stream *s, struct iovec *iov, int count)
+{
+    stream_io->write.msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = (size_t)count};
+    TRACE_SET(stream_io->write.msg_len, STREAM_IO_NOTHING);
+    TRACE_SET(stream_io->write_base, s->sent_total);
+    TRACE_SET(s->trace->target, s->sent_total + s->out.n);
+    TRACE_SET(s->trace->writing, 1);
+    int r = sendmmsg(s->wfd, &stream_io->write, 1, MSG_NOSIGNAL);
+    int err = errno;
+    ssize_t sent = r == 1 ? (ssize_t)stream_io->write.msg_len : -1;
+    if (sent > 0)
+        TRACE_SET(s->trace->sent, s->sent_total + (uint64_t)sent);
+    if (sent == (ssize_t)s->out.n)
+        TRACE_SET(s->trace->flushed, s->sent_total + s->out.n);
+    TRACE_SET(s->trace->writing, 0);
+    errno = err;
+    return sent;
+}
+
 static ssize_t write_some(struct stream *s, struct iovec *iov, int count)
 {
+    if (s->trace) {
+        ssize_t r = write_traced(s, iov, count);
+        return r < 0 ? -errno : r;
+    }
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n = s->wfd_is_socket ? sendmsg(s->wfd, &msg, MSG_NOSIGNAL) : writev(s->wfd, iov, count);
 
@@ -551,6 +608,40 @@ void stream_free_when_flushed(struct stream *s, usec_t linger)
 int stream_rfd(const struct stream *s)
 {
     return s->rfd;
+}
+
+void stream_set_trace(struct stream *s, struct stream_trace *trace)
+{
+    s->trace = trace;
+    if (!trace)
+        return;
+    trace->received = s->received_total;
+    trace->sent = trace->target = s->sent_total;
+    trace->flushed = s->out.n == 0 ? s->sent_total : 0;
+    trace->reading = trace->writing = 0;
+}
+
+void stream_go_on(struct stream *s, uint64_t received, uint64_t sent, struct slice rest)
+{
+    assert(s->received_total == 0 && s->sent_total == 0 && s->out.n == 0);
+    s->received_total = received;
+    s->sent_total = sent;
+    if (rest.n == 0)
+        return;
+    buf_append_slice(&s->in, rest);
+    s->input_waits = true;
+    schedule(s);
+}
+
+void stream_use_io(struct stream_io *io)
+{
+    stream_io = io ? io : &own_io;
+}
+
+void stream_shut(struct stream *s)
+{
+    if (s->wfd_is_socket && s->wfd >= 0)
+        shutdown(s->wfd, SHUT_RDWR);
 }
 
 bool stream_peer_gone(const struct stream *s)
