@@ -50,12 +50,25 @@ const struct route *session_route_by_id(struct proxy *proxy, const char *princip
  * principal and route, not too long ago, and its session must not have been ended by its client or
  * for idleness. The session is as if its initialize had just been answered, with the log level and
  * the subscriptions that it had, as far as those were kept; its client is told that the subscribed
- * resources may have changed. Only sessions of SESSION_HTTP can be revived.
+ * resources may have changed.
  * 0; -ENOENT when the id is as unknown as any; the errors of session_new, then the id is good and
  * may be accepted later. */
 int session_revive(struct proxy *proxy, const struct route *route, const char *principal,
                    struct slice id, const struct session_ops *ops, void *front_data,
                    struct session **ret);
+
+/* session_revive for any transport. A session of the others than SESSION_HTTP can be revived if it
+ * was made to last. */
+int session_revive_as(struct proxy *proxy, const struct route *route, const char *principal,
+                      struct slice id, enum session_transport transport,
+                      const struct session_ops *ops, void *front_data, struct session **ret);
+
+/* Gives a session of SESSION_SSE or SESSION_LINE an id that the next process can revive it by, and
+ * has its log level and subscriptions kept. Before its initialize. Its client never sees the id. */
+void session_set_lasting(struct session *s);
+
+/* The id that the next process can revive the session by; NULL when it cannot. */
+const char *session_lasting_id(const struct session *s);
 
 /* The id of this session is told to nobody: it need not outlive anything. Before its initialize. */
 void session_set_private(struct session *s);

@@ -262,7 +262,7 @@ struct session {
     char id[SESSION_ID_LEN + 1];
     char handle[9];
     bool lasting; /* the id says itself what the session is: it can be revived */
-    bool private; /* the id is told to nobody */
+    bool lasts;   /* the id shall be such a one once it is final */
     unsigned char id_hash[KEPT_HASH]; /* lasting: how it is known to the keeper … */
     uint64_t issued;                  /* … and since when, in seconds */
     struct kept *kept;                /* NULL: nothing to be kept so far */

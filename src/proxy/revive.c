@@ -32,7 +32,7 @@ static void set_lasting(struct session *s, struct slice id, uint64_t issued)
 void session_mint_id(struct session *s, unsigned features)
 {
     struct proxy *p = s->proxy;
-    if (!p->has_key || s->private || s->transport != SESSION_HTTP)
+    if (!p->has_key || !s->lasts)
         return;
     struct session_id_facts f = {
         .version = s->version, .features = features, .issued = keeper_now(&p->keeper)};
@@ -67,7 +67,8 @@ bool session_keep_unsubscribed(struct session *s, struct slice uri)
 void session_keep_ended(struct session *s)
 {
     /* Before initialize was answered nobody knows the id. */
-    if (s->lasting && s->state == SESSION_OPEN && !s->proxy->closing)
+    bool known = s->transport == SESSION_HTTP || s->kept; /* to anybody but us */
+    if (s->lasting && known && s->state == SESSION_OPEN && !s->proxy->closing)
         kept_revoke(&s->proxy->keeper, s->kept, s->id_hash, s->issued);
     s->kept = NULL;
     s->lasting = false;
@@ -206,6 +207,13 @@ int session_revive(struct proxy *proxy, const struct route *route, const char *p
                    struct slice id, const struct session_ops *ops, void *front_data,
                    struct session **ret)
 {
+    return session_revive_as(proxy, route, principal, id, SESSION_HTTP, ops, front_data, ret);
+}
+
+int session_revive_as(struct proxy *proxy, const struct route *route, const char *principal,
+                      struct slice id, enum session_transport transport,
+                      const struct session_ops *ops, void *front_data, struct session **ret)
+{
     struct session_id_facts f;
     unsigned char hash[KEPT_HASH];
     if (!is_good(proxy, route, principal, id, &f))
@@ -215,9 +223,10 @@ int session_revive(struct proxy *proxy, const struct route *route, const char *p
     struct kept *kept = keeper_find(&proxy->keeper, hash);
     if (s || (kept && kept->revoked))
         return -ENOENT;
-    int r = session_make(proxy, route, principal, SESSION_HTTP, ops, front_data, &s);
+    int r = session_make(proxy, route, principal, transport, ops, front_data, &s);
     if (r < 0)
         return r;
+    s->lasts = true;
     set_lasting(s, id, f.issued);
     s->version = f.version;
     session_join_pool(s, f.features);

@@ -146,6 +146,7 @@ int session_make(struct proxy *proxy, const struct route *route, const char *pri
     s->transport = transport;
     s->ops = ops;
     s->front_data = front_data;
+    s->lasts = transport == SESSION_HTTP;
     s->level = MCP_LOG_UNSET;
     s->principal = principal_take(proxy, principal);
     LIST_INIT(&s->calls);
@@ -171,7 +172,17 @@ int session_new(struct proxy *proxy, const struct route *route, const char *prin
 
 void session_set_private(struct session *s)
 {
-    s->private = true;
+    s->lasts = false;
+}
+
+void session_set_lasting(struct session *s)
+{
+    s->lasts = true;
+}
+
+const char *session_lasting_id(const struct session *s)
+{
+    return s->lasting ? s->id : NULL;
 }
 
 struct session *session_find(struct proxy *proxy, const struct route *route, const char *principal,

@@ -347,6 +347,72 @@ START_TEST(streams_that_end_with_their_client_leave_nothing)
 }
 END_TEST
 
+/* A line client whose connection outlives the process. */
+static void open_lasting_line(struct client *c)
+{
+    memset(c, 0, sizeof(*c));
+    c->channel = (struct channel){.ops = &client_ops, .refs = 1};
+    ck_assert_int_eq(session_new(w.proxy, route_at(w.proxy, 0), "uid:7", SESSION_LINE, &session_ops,
+                                 c, &c->session),
+                     0);
+    session_set_lasting(c->session);
+    session_set_push(c->session, &c->channel);
+    ck_assert_ptr_null(session_lasting_id(c->session));
+    client_say(c, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
+                  "\"protocolVersion\":\"2025-06-18\",\"capabilities\":{}}}");
+    ck_assert_has(client_read(c), "\"result\"");
+    snprintf(id, sizeof(id), "%s", session_lasting_id(c->session));
+}
+
+static int line_comes_back(struct client *c, const char *principal)
+{
+    memset(c, 0, sizeof(*c));
+    c->channel = (struct channel){.ops = &client_ops, .refs = 1};
+    int r = session_revive_as(w.proxy, route_at(w.proxy, 0), principal, slice_str(id), SESSION_LINE,
+                              &session_ops, c, &c->session);
+    if (r == 0)
+        session_set_push(c->session, &c->channel);
+    return r;
+}
+
+START_TEST(a_line_session_that_was_made_to_last_comes_back_with_all_it_had)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_lasting_line(&c);
+    subscribe(&c, SUBSCRIPTION("1", "subscribe", "f:///x"));
+    kill_9(&c);
+
+    for (int i = 0; i < 2; i++) {
+        begin(NULL, NULL);
+        ck_assert_int_eq(line_comes_back(&c, "uid:8"), -ENOENT);
+        ck_assert_int_eq(line_comes_back(&c, "uid:7"), 0);
+        ck_assert_int_eq(session_version(c.session), MCP_2025_06_18);
+        ck_assert_str_eq(session_lasting_id(c.session), id);
+        turn();
+        answer(fake_at(0), fake_read(fake_at(0)), "f:///x");
+        ck_assert_has(client_read(&c), "notifications/resources/updated");
+        stop(&c);
+    }
+    begin(NULL, NULL);
+    ck_assert_int_eq(line_comes_back(&c, "uid:7"), 0);
+    client_close(&c); /* ends it for good */
+    ck_assert_int_eq(line_comes_back(&c, "uid:7"), -ENOENT);
+    world_end();
+}
+END_TEST
+
+START_TEST(a_line_session_of_which_nothing_is_kept_ends_without_a_trace)
+{
+    struct client c;
+    begin(NULL, NULL);
+    open_lasting_line(&c);
+    client_close(&c);
+    ck_assert_uint_eq(store.appends, 0);
+    world_end();
+}
+END_TEST
+
 START_TEST(nor_does_a_session_whose_id_nobody_knows)
 {
     struct client c;
@@ -648,6 +714,8 @@ int main(void)
     tcase_add_test(t, what_was_idle_too_long_stays_ended);
     tcase_add_test(t, a_revived_session_can_be_ended_at_once);
     tcase_add_test(t, streams_that_end_with_their_client_leave_nothing);
+    tcase_add_test(t, a_line_session_that_was_made_to_last_comes_back_with_all_it_had);
+    tcase_add_test(t, a_line_session_of_which_nothing_is_kept_ends_without_a_trace);
     tcase_add_test(t, nor_does_a_session_whose_id_nobody_knows);
     tcase_add_test(t, one_that_is_not_answered_yet_cannot_be_guessed_into_life);
     tcase_add_test(t, limits_hold_for_those_who_come_back);
