@@ -12,6 +12,7 @@
 
 struct front;
 struct inherited;
+struct ledger;
 struct proxy;
 
 /* Opens every listener: the entries of config->listen, and in config->runtime_dir (which must
@@ -24,6 +25,25 @@ struct proxy;
  * the others are closed again). */
 int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
               struct inherited *inherited, struct front **ret);
+
+/* How client connections and listening sockets outlive the process: a store of descriptors that
+ * come back to the next one by name, and a ledger of what was going on. */
+struct front_store {
+    struct ledger *ledger; /* front/ledger.h; borrowed */
+    /* Has a copy of fd kept under the name. 0, -EAGAIN (later perhaps) or -errno. */
+    int (*put)(void *arg, const char *name, int fd);
+    /* Has what is kept under the name dropped. */
+    void (*remove)(void *arg, const char *name);
+    void *arg;
+};
+
+#define FRONT_STORE_NAME 48
+
+/* From now on listening sockets and client connections outlive the process. Directly after
+ * front_new; store is borrowed until front_free. Connections of an earlier process that are in
+ * `inherited` (called "c-...") are claimed, and gone on with in the first turn of the loop: each
+ * request that was in flight is answered with one error. */
+void front_keep(struct front *f, const struct front_store *store, struct inherited *inherited);
 
 /* Whether front_apply could do it: opens what is new in the configuration's `listen` and for its
  * servers, beside what there is, without accepting yet. 0, or -errno with why (at most why_n bytes)
@@ -40,15 +60,16 @@ void front_apply(struct front *f, struct config *config);
  * every other connection end with its next response. Requests already accepted go on. Inherited
  * listeners close at once: who connects from now on waits in the kernel for the next process. Our
  * own stay open, for nobody else listens there, and a client may need another connection to cancel
- * a call that still runs, or to answer what it asks. Idempotent. */
+ * a call that still runs, or to answer what it asks. With front_keep nothing ends: what comes on
+ * connections that are kept, and on listeners, waits for the next process. Idempotent. */
 void front_drain(struct front *f);
 
 /* Closes all listeners, too. Idempotent. */
 void front_stop_accepting(struct front *f);
 
-/* The second half, when no call is in flight any more: closes every connection once its output was
- * written, or after linger at the latest. done(arg) is called once, from the loop, when no
- * connection is left. */
+/* The second half, when no call is in flight any more: closes every connection, or leaves it to the
+ * next process (front_keep), once its output was written, or after linger at the latest. done(arg)
+ * is called once, from the loop, when no connection is left. */
 void front_finish(struct front *f, usec_t linger, void (*done)(void *), void *arg);
 
 /* Drops everything that is still open. Sessions are not ended: that is the proxy's. Accepts NULL.

@@ -1,5 +1,6 @@
 /* mcpoold: configuration, wiring, signals. The only place that exits. */
 #include "directories.h"
+#include "handover.h"
 #include "notify.h"
 #include "options.h"
 #include "reload.h"
@@ -42,6 +43,7 @@ struct daemon {
     unsigned stops; /* SIGTERM and SIGINT that have come */
     bool finishing; /* nothing is left but what clients have not read yet */
     struct event_ring *events;
+    struct handover *handover;
     struct config_params params;
     struct reload *reload;
     const struct options *options;
@@ -252,6 +254,7 @@ static int run(struct daemon *d)
     if (r == 0) {
         admin_set_front(d->admin, d->front);
         admin_set_events(d->admin, d->events);
+        d->handover = handover_start(&d->loop, d->front, d->inherited);
         d->inherited = inherit_free(d->inherited, forget_inherited, NULL);
         allow_reload(d);
         set_signals(d);
@@ -266,6 +269,7 @@ static int run(struct daemon *d)
     reload_free(d->reload);
     admin_free(d->admin);
     front_free(d->front);
+    handover_free(d->handover);
     notify_free(d->notify);
     proxy_free(d->proxy);
     journal_close(d->journal);

@@ -135,27 +135,64 @@ void client_follow(struct client *c)
         client_close(c); /* it has said nothing yet, and there is nobody to say it to */
 }
 
-void client_start(struct front_listener *l, int fd, struct peer_group *peer)
+static struct client *client_new(struct front_listener *l, int fd, struct peer_group *peer)
 {
     struct front *f = l->front;
-    const struct config_limits *limits = front_limits(f);
     struct client *c = xcalloc(1, sizeof(*c));
     c->input_room = input_room(f);
     struct stream_options opt = {.in_max = c->input_room};
+    c->since_at = f->env->now;
     c->front = f;
     c->listener = l;
     c->peer = peer_group_ref(peer);
     l->refs++;
     peer->connections++;
     f->connections++;
-    f->counts.accepted++;
     f->counts.http_connections++;
     timer_init(&c->timer, on_timer, c);
     LIST_INSERT_HEAD(&f->clients, c, link);
     c->stream = stream_new(f->loop, fd, fd, &opt, &stream_ops, c);
+    return c;
+}
+
+void client_start(struct front_listener *l, int fd, struct peer_group *peer)
+{
+    struct front *f = l->front;
+    const struct config_limits *limits = front_limits(f);
+    struct client *c = client_new(l, fd, peer);
+    f->counts.accepted++;
+    if (f->store) {
+        c->record = ledger_take(f->store->ledger, l->name);
+        stream_set_trace(c->stream, c->record ? &c->record->io : NULL);
+        if (!timer_armed(&f->store_timer))
+            env_timer_set(f->env, &f->store_timer, f->env->now + FRONT_STORE_AGE);
+    }
     /* A local program may keep a pipe to us open for as long as it likes before it speaks. */
     if (!l->is_unix && limits->idle_connection_timeout)
         client_set_timer(c, f->env->now + limits->idle_connection_timeout);
+}
+
+/* ---- what outlives the process ---- */
+
+uint64_t client_taken(const struct client *c)
+{
+    return stream_received_total(c->stream) - stream_input(c->stream).n;
+}
+
+void client_forget(struct client *c)
+{
+    const struct front_store *store = c->front->store;
+    char name[FRONT_STORE_NAME];
+    if (!c->record)
+        return;
+    client_store_name(c->front, c->record, name);
+    if (c->stored)
+        store->remove(store->arg, name);
+    c->stored = false;
+    if (c->stream)
+        stream_set_trace(c->stream, NULL);
+    ledger_free(store->ledger, c->record);
+    c->record = NULL;
 }
 
 /* The stream is out of our hands already. */
@@ -163,6 +200,7 @@ static void client_detach(struct client *c)
 {
     struct front *f = c->front;
     c->stream = NULL;
+    client_forget(c);
     env_timer_clear(f->env, &c->timer);
     if (c->ops)
         c->ops->on_close(c->impl);
@@ -181,8 +219,32 @@ void client_close(struct client *c)
 {
     if (!c->stream)
         return;
+    if (c->stored)
+        stream_shut(c->stream); /* the store's copy must not keep it open */
     stream_free(c->stream);
     client_detach(c);
+}
+
+void client_leave(struct client *c, struct slice rest)
+{
+    if (!c->stream)
+        return;
+    ledger_spill(c->front->store->ledger, c->record, rest);
+    c->record = NULL;
+    c->stored = false;
+    stream_free(c->stream);
+    client_detach(c);
+}
+
+struct client *client_adopt(struct front_listener *l, int fd, struct peer_group *peer,
+                            struct ledger_record *r, const struct ledger_verdict *v)
+{
+    struct client *c = client_new(l, fd, peer);
+    stream_go_on(c->stream, v->received, v->sent, v->rest);
+    c->record = r;
+    c->stored = true;
+    stream_set_trace(c->stream, &r->io);
+    return c;
 }
 
 void client_doom(struct client *c)
@@ -203,6 +265,7 @@ void client_close_flushed(struct client *c)
 {
     if (!c->stream)
         return;
+    client_forget(c);
     stream_free_when_flushed(c->stream, FLUSH_LINGER);
     client_detach(c);
 }

@@ -10,10 +10,19 @@
 #include <errno.h>
 #include <stdio.h>
 
+static struct ledger_record *record_of(struct duplex *d)
+{
+    struct client *c = d->client(d);
+    return c ? c->record : NULL;
+}
+
 static void on_end(void *front_data)
 {
     struct duplex *d = front_data;
+    struct ledger_record *r = record_of(d);
     d->session = NULL;
+    if (r && !d->front->draining)
+        r->session[0] = '\0';
     env_task_clear(d->front->env, &d->end);
     if (d->on_session_end)
         d->on_session_end(d);
@@ -39,11 +48,50 @@ void duplex_init(struct duplex *d, struct front *f, enum session_transport trans
     task_init(&d->end, end_task, d);
 }
 
-void duplex_answered(struct duplex *d, const struct call *call)
+uint64_t duplex_mark(struct duplex *d)
 {
-    if (call && call_method(call) == MCP_INITIALIZE && d->session == call_session(call) &&
-        !session_is_initialized(d->session))
-        env_defer(d->front->env, &d->end);
+    const struct client *c = d->client(d);
+    return c && c->record ? stream_queued_total(c->stream) : 0;
+}
+
+/* By what the next process can revive the session. */
+static void note_session(struct duplex *d)
+{
+    struct ledger_record *r = record_of(d);
+    const char *id = session_lasting_id(d->session);
+    if (r && id)
+        ledger_text(r->session, sizeof(r->session), id);
+}
+
+void duplex_answered(struct duplex *d, const struct call *call, uint64_t mark)
+{
+    struct ledger_record *r = record_of(d);
+    if (!call)
+        return;
+    if (call_method(call) == MCP_INITIALIZE && d->session == call_session(call)) {
+        if (session_is_initialized(d->session))
+            note_session(d);
+        else
+            env_defer(d->front->env, &d->end);
+    }
+    if (r)
+        ledger_id_answered(r, call_client_id(call), true, mark, duplex_mark(d));
+}
+
+void duplex_dropped(struct duplex *d, const struct call *call)
+{
+    if (call)
+        ledger_id_drop(record_of(d), call_client_id(call));
+}
+
+/* A request that is going to be acted on, unless commit never follows. */
+static void note(struct duplex *d, struct slice id)
+{
+    struct client *c = d->client(d);
+    const struct front_store *store = d->front->store;
+    const struct ledger_record *via = d->source == c ? NULL : d->source->record;
+    if (c && c->record)
+        ledger_id_add(c->record, id, store->ledger, via, d->source == c || via ? d->source_end : 0);
 }
 
 void duplex_done(struct duplex *d)
@@ -57,10 +105,14 @@ void duplex_done(struct duplex *d)
 
 /* ---- errors of our own ---- */
 
-static void send_text(struct duplex *d, struct buf *b)
+/* id: of the request that this answers, or n == 0. */
+static void send_text(struct duplex *d, struct slice id, struct buf *b)
 {
     struct payload p = {.text = buf_peek(b)};
+    uint64_t mark = duplex_mark(d);
     d->channel->ops->send(d->channel, NULL, DELIVER_NOTIFICATION, &p, NULL);
+    if (id.n)
+        ledger_id_answered(record_of(d), id, false, mark, duplex_mark(d));
 }
 
 /* false: it went to ret_error. */
@@ -71,7 +123,7 @@ static bool refuse(struct duplex *d, struct slice id, int code, enum reason reas
     bool apart = ret_error && id.n == 0;
     proxy_write_error(apart ? ret_error : &b, id, code, reason, NULL, NULL, 0, message);
     if (!apart)
-        send_text(d, &b);
+        send_text(d, id, &b);
     buf_done(&b);
     return !apart;
 }
@@ -96,10 +148,12 @@ static void initialize(struct duplex *d, struct payload *text, const struct rpc_
         proxy_write_error(&b, rpc_span(text->text, m->id), MCP_E_INTERNAL,
                           session_refusal_reason(r), *d->route->name ? d->route->name : NULL, "no",
                           r == -ENOENT ? 0 : USEC_PER_SEC, session_refusal_text(r));
-        send_text(d, &b);
+        send_text(d, rpc_span(text->text, m->id), &b);
         buf_done(&b);
         return;
     }
+    if (record_of(d))
+        session_set_lasting(d->session);
     session_hold(d->session); /* it lives as long as its client is there */
     session_set_push(d->session, d->channel);
     session_submit(d->session, d->channel, text, m);
@@ -114,7 +168,7 @@ static void before_initialize(struct duplex *d, struct payload *text, const stru
     } else if (m->method == MCP_PING) {
         struct buf b = BUF_INIT;
         rpc_write_result(&b, id, SLICE("{}"));
-        send_text(d, &b);
+        send_text(d, id, &b);
         buf_done(&b);
     } else if (m->method == MCP_SERVER_DISCOVER) {
         refuse(d, id, MCP_E_METHOD_NOT_FOUND, REASON_NONE, "Method not found", NULL);
@@ -140,6 +194,19 @@ static void on_one(struct duplex *d, struct payload *text, const struct rpc_msg 
         before_initialize(d, text, m);
 }
 
+static void note_batch(struct duplex *d, const struct payload *text)
+{
+    struct slice element;
+    if (record_of(d))
+        for (size_t pos = 0; rpc_batch_next(text->text, &pos, &element);) {
+            struct rpc_msg m;
+            rpc_parse(element, front_limits(d->front)->json_depth, &m, NULL);
+            if (m.kind == RPC_REQUEST)
+                note(d, rpc_span(element, m.id));
+        }
+    d->commit(d);
+}
+
 /* Elements are independent: a bad one is answered by itself. */
 static bool on_batch(struct duplex *d, struct payload *text, struct buf *ret_error)
 {
@@ -156,6 +223,7 @@ static bool on_batch(struct duplex *d, struct payload *text, struct buf *ret_err
                       n ? "Invalid Request: too many messages in a batch"
                         : "Invalid Request: empty batch",
                       ret_error);
+    note_batch(d, text);
     for (size_t pos = 0; rpc_batch_next(text->text, &pos, &element);) {
         struct rpc_msg m;
         struct payload one = {.text = element, .owner = text->owner};
@@ -183,6 +251,38 @@ bool duplex_on_message(struct duplex *d, struct payload *text, struct buf *ret_e
                       MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request", ret_error);
     if (m.kind == RPC_BATCH)
         return on_batch(d, text, ret_error);
+    if (m.kind == RPC_REQUEST) {
+        note(d, rpc_span(text->text, m.id));
+        d->commit(d);
+    }
     on_one(d, text, &m);
     return true;
+}
+
+/* ---- what an earlier process left ---- */
+
+int duplex_revive(struct duplex *d)
+{
+    struct ledger_record *r = record_of(d);
+    if (!r || !r->session[0])
+        return 0;
+    int e = session_revive_as(d->front->proxy, d->route, d->principal, slice_str(r->session),
+                              d->head.transport, &session_ops, d, &d->session);
+    if (e < 0) {
+        d->session = NULL;
+        return e;
+    }
+    session_hold(d->session);
+    session_set_push(d->session, d->channel);
+    return 0;
+}
+
+void duplex_answer_lost(struct duplex *d, const struct ledger_verdict *v)
+{
+    for (unsigned i = 0; i < v->open_n; i++) {
+        struct buf b = BUF_INIT;
+        adopt_write_error(&b, d->route, v->open[i]);
+        send_text(d, v->open[i], &b);
+        buf_done(&b);
+    }
 }

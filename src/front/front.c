@@ -109,6 +109,7 @@ struct door {
     const char *where;  /* as in front_listener */
     const char *server; /* as in front_listener */
     int inherited;      /* the listening descriptor; -1: to be opened */
+    bool stored;        /* it is ours, from the descriptor store */
 };
 
 /* Lines name no endpoint, so on sockets of `listen` they are understood only where there is one
@@ -171,7 +172,8 @@ static int make_listener(struct front *f, const struct config *c, const struct d
     struct front_listener *l = xcalloc(1, sizeof(*l));
     l->front = f;
     l->is_unix = d->is_unix;
-    l->inherited = d->inherited >= 0;
+    l->inherited = d->inherited >= 0 && !d->stored;
+    l->stored = d->stored;
     l->where = xstrdup(d->where);
     l->server = d->server ? xstrdup(d->server) : NULL;
     l->refs = 1;
@@ -182,6 +184,7 @@ static int make_listener(struct front *f, const struct config *c, const struct d
         front_listener_unref(l);
         return r;
     }
+    front_listener_opened(l);
     if (!may_be_open(l, c)) {
         listener_free(l->listener);
         front_listener_unref(l);
@@ -213,6 +216,7 @@ static void add_listener(struct front *f, struct front_listener *l)
         LIST_INSERT_AFTER(last, l, link);
     else
         LIST_INSERT_HEAD(&f->listeners, l, link);
+    front_listener_keep(l);
     log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING), "listening on %s%s%s",
                l->is_unix ? "" : "http://", listener_address(l->listener),
                l->inherited ? " (inherited)" : "");
@@ -248,7 +252,10 @@ static int open_server_door(struct front *f, struct inherited *in, const char *s
     if (!server_path(f->config, server, path))
         return -ENAMETOOLONG;
     struct door d = {.is_unix = true, .where = path, .server = server};
-    d.inherited = inherit_claim_path(in, path);
+    d.inherited = front_claim_listener(in, path, path);
+    d.stored = d.inherited >= 0;
+    if (d.inherited < 0)
+        d.inherited = inherit_claim_path(in, path);
     if (d.inherited < 0)
         d.inherited = inherit_claim_unix(in, strrchr(path, '/') + 1);
     if (d.inherited < 0)
@@ -292,7 +299,10 @@ static int open_configured(struct front *f, struct inherited *in)
         if (!e->is_unix)
             continue;
         struct door d = {.is_unix = true, .where = e->path};
-        d.inherited = inherit_claim_path(in, e->path);
+        d.inherited = front_claim_listener(in, e->path, e->path);
+        d.stored = d.inherited >= 0;
+        if (d.inherited < 0)
+            d.inherited = inherit_claim_path(in, e->path);
         r = open_listener(f, &d);
     }
     if (r == 0)
@@ -301,10 +311,12 @@ static int open_configured(struct front *f, struct inherited *in)
         const struct config_listen *e = &c->listen[i];
         if (e->is_unix)
             continue;
-        struct door d = {.where = e->host_port, .inherited = -1};
-        if (!inherited_tcp)
+        struct door d = {.where = e->host_port};
+        if (!inherited_tcp) {
+            d.inherited = front_claim_listener(in, e->host_port, NULL);
+            d.stored = d.inherited >= 0;
             r = open_listener(f, &d);
-        else if (!is_open(f, e->host_port))
+        } else if (!is_open(f, e->host_port))
             log_notice(LOG_CTX(.message_id = LOG_ID_NOT_LISTENING),
                        "not listening on %s of the configuration: the service manager listens for "
                        "us",
@@ -324,11 +336,16 @@ static int open_all(struct front *f, struct inherited *in)
     return r;
 }
 
-/* Its connections go on. */
-static void close_listener(struct front_listener *l)
+/* Its connections go on. leave: whoever connects waits for the next process. */
+static void close_listener(struct front_listener *l, bool leave)
 {
     LIST_REMOVE(l, link);
-    listener_free(l->listener);
+    if (l->stored && leave) {
+        listener_leave(l->listener);
+    } else {
+        front_listener_forget(l);
+        listener_free(l->listener);
+    }
     l->listener = NULL;
     front_listener_unref(l);
 }
@@ -338,8 +355,8 @@ static void close_listeners(struct front *f, bool inherited_only)
     struct front_listener *l, *following;
     for (l = LIST_FIRST(&f->listeners); l; l = following) {
         following = LIST_NEXT(l, link);
-        if (!inherited_only || l->inherited)
-            close_listener(l);
+        if (!inherited_only || l->inherited || l->stored)
+            close_listener(l, true);
     }
 }
 
@@ -456,7 +473,7 @@ int front_prepare(struct front *f, struct config *config, char *why, size_t why_
 void front_unprepare(struct front *f)
 {
     while (!LIST_EMPTY(&f->prepared))
-        close_listener(LIST_FIRST(&f->prepared));
+        close_listener(LIST_FIRST(&f->prepared), false);
 }
 
 static int want_door(struct front *f, const struct door *d)
@@ -481,7 +498,7 @@ static void follow_listeners(struct front *f)
             continue;
         log_notice(LOG_CTX(.message_id = LOG_ID_LISTENING_ENDED), "no longer listening on %s%s",
                    l->is_unix ? "" : "http://", listener_address(l->listener));
-        close_listener(l);
+        close_listener(l, false);
     }
     while ((l = LIST_FIRST(&f->prepared))) {
         LIST_REMOVE(l, link);
@@ -547,6 +564,7 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
     task_init(&f->reap, client_reap, f);
     timer_init(&f->events_timer, expire_events, f);
     timer_init(&f->finish_timer, check_finished, f);
+    task_init(&f->adopt, front_adopt, f);
     event_budget_init(&f->events, &f->config->limits);
     access_tally_init(f);
     int r = open_all(f, inherited);
@@ -563,11 +581,15 @@ void front_drain(struct front *f)
     struct client *c, *following;
     if (f->draining)
         return;
+    if (f->heritage)
+        front_adopt(f); /* while there may still be sessions */
+    if (f->store)
+        front_store_clients(f, 0);
     f->draining = true;
     close_listeners(f, true);
     for (c = LIST_FIRST(&f->clients); c; c = following) {
         following = LIST_NEXT(c, link);
-        if (c->ops)
+        if (c->ops && !c->stored)
             c->ops->on_stop(c->impl);
     }
 }
@@ -583,7 +605,9 @@ static void close_clients(struct front *f, bool all)
     struct client *c, *following;
     for (c = LIST_FIRST(&f->clients); c; c = following) {
         following = LIST_NEXT(c, link);
-        if (all || stream_pending(c->stream) == 0)
+        if (client_is_held(c))
+            front_leave_client(c, all);
+        else if (all || stream_pending(c->stream) == 0)
             client_close(c);
     }
 }
@@ -608,6 +632,8 @@ void front_finish(struct front *f, usec_t linger, void (*done)(void *), void *ar
     f->finished = done;
     f->finished_arg = arg;
     f->finish_by = f->env->now + linger;
+    if (f->store)
+        ledger_spill_reset(f->store->ledger);
     sse_front_close_all(f);
     env_timer_set(f->env, &f->finish_timer, f->env->now);
 }
@@ -627,6 +653,11 @@ void front_free(struct front *f)
     env_timer_clear(f->env, &f->events_timer);
     env_timer_clear(f->env, &f->access.timer);
     env_timer_clear(f->env, &f->finish_timer);
+    env_timer_clear(f->env, &f->store_timer);
+    env_task_clear(f->env, &f->adopt);
+    inherit_free(f->heritage, NULL, NULL);
+    if (f->store)
+        stream_use_io(NULL);
     buf_done(&f->head);
     buf_done(&f->event);
     config_unref(f->config);

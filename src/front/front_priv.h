@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "front/event_log.h"
 #include "front/front.h"
+#include "front/ledger.h"
 #include "front/peers.h"
 #include "io/listen.h"
 #include "io/stream.h"
@@ -30,9 +31,12 @@ struct front_listener {
     char *server; /* the server whose own socket it is, "" = mcp.sock; NULL: an entry of `listen` */
     bool wanted;  /* front_apply: the new configuration has it, too */
     bool is_unix;
-    bool inherited;  /* the service manager's: it goes on listening when we stop */
-    bool check_host; /* the Host field must be on the allow-list */
-    unsigned refs;   /* one of the front, one of each connection */
+    bool inherited;                   /* the service manager's: it goes on listening when we stop */
+    bool check_host;                  /* the Host field must be on the allow-list */
+    bool stored;                      /* it lies in the descriptor store: so does this one */
+    char name[LEDGER_LISTENER];       /* of its address: by which its connections find it again */
+    char store_name[LEDGER_LISTENER]; /* of what the configuration asked for: in the store */
+    unsigned refs;                    /* one of the front, one of each connection */
 };
 
 /* Requests over TCP without a valid token, for the log (access.c). */
@@ -64,9 +68,13 @@ struct front {
     usec_t refusal_logged_at; /* 0: never */
     struct access_tally access;
     bool draining;
-    const struct config *preparing; /* front_prepare: for whom */
-    char why[512];                  /* and what went wrong */
-    char http_url[80];              /* of the first TCP listener; "" without one */
+    const struct config *preparing;  /* front_prepare: for whom */
+    char why[512];                   /* and what went wrong */
+    const struct front_store *store; /* NULL: connections end with this process */
+    struct timer store_timer;        /* stores what has proved to live */
+    struct task adopt;               /* goes on with `heritage` */
+    struct inherited *heritage;      /* connections of an earlier process */
+    char http_url[80];               /* of the first TCP listener; "" without one */
     struct timer finish_timer;
     usec_t finish_by;
     void (*finished)(void *arg);
@@ -103,8 +111,11 @@ struct client_ops {
     void (*on_eof)(void *impl);
     void (*on_drain)(void *impl);
     void (*on_timer)(void *impl);
-    void (*on_stop)(void *impl);   /* front_drain */
+    void (*on_stop)(void *impl);   /* front_drain, unless the connection is kept */
     void (*on_follow)(void *impl); /* the front follows another configuration; may be NULL */
+    /* The connection is to be left to the next process: appends to *rest what was taken from the
+     * stream of a message that is not complete. false: not in the middle of this one. */
+    bool (*on_leave)(void *impl, struct buf *rest);
     /* The connection is gone, for whatever reason. Everything that points to it must be cut here;
      * impl's memory may be freed in `free` only, since callers may still stand in it. */
     void (*on_close)(void *impl);
@@ -120,12 +131,15 @@ struct client {
     struct stream *stream;        /* NULL once closed */
     const struct client_ops *ops; /* NULL until the first byte told what is spoken */
     void *impl;
-    struct timer timer;  /* belongs to ops; before that, the idle limit */
-    bool eof;            /* the client ended its side */
-    bool doomed;         /* closes at the end of this turn; nothing is written any more */
-    size_t input_room;   /* of the stream; 0: what every stream has */
-    uint64_t mapped_end; /* stream total after the latest mapped run was queued */
-    size_t mapped_n;     /* its length */
+    struct ledger_record *record; /* what the next process will know; NULL: nothing */
+    usec_t since_at;              /* when it was accepted */
+    bool stored;                  /* its socket lies in the descriptor store */
+    struct timer timer;           /* belongs to ops; before that, the idle limit */
+    bool eof;                     /* the client ended its side */
+    bool doomed;                  /* closes at the end of this turn; nothing is written any more */
+    size_t input_room;            /* of the stream; 0: what every stream has */
+    uint64_t mapped_end;          /* stream total after the latest mapped run was queued */
+    size_t mapped_n;              /* its length */
 };
 
 /* Starts serving an accepted descriptor, which it owns from now on. */
@@ -133,6 +147,26 @@ void client_start(struct front_listener *l, int fd, struct peer_group *peer);
 
 /* The front follows another configuration. May close the connection. */
 void client_follow(struct client *c);
+/* Goes on with a connection of an earlier process, of which r is the record; fd is owned from now
+ * on. What is spoken on it is the caller's to say. */
+struct client *client_adopt(struct front_listener *l, int fd, struct peer_group *peer,
+                            struct ledger_record *r, const struct ledger_verdict *v);
+
+/* Leaves the connection to the next process: our descriptor goes, the client notices nothing. rest:
+ * what was read of it and not used. */
+void client_leave(struct client *c, struct slice rest);
+
+/* Nobody shall go on with the connection after us. */
+void client_forget(struct client *c);
+
+/* Whether the connection waits for the next process: nothing new is begun on it. */
+static inline bool client_is_held(const struct client *c)
+{
+    return c->stored && c->front->draining;
+}
+
+/* Bytes of input that were taken so far. */
+uint64_t client_taken(const struct client *c);
 
 /* Closes at once. Idempotent. */
 void client_close(struct client *c);
@@ -174,5 +208,49 @@ void line_conn_start(struct client *c);
 
 /* HTTP (http_conn.c). */
 void http_conn_start(struct client *c);
+
+/* ---- to the next process (handover.c) ---- */
+
+/* Connections that live for as long as this are put into the store: the many that carry one request
+ * are not worth the manager's time. */
+#define FRONT_STORE_AGE (500 * USEC_PER_MSEC)
+
+/* The name of a connection in the descriptor store. */
+void client_store_name(const struct front *f, const struct ledger_record *r,
+                       char out[FRONT_STORE_NAME]);
+
+/* By what a listener for this address or path is known in the store. */
+void listener_store_name(const char *where, char out[LEDGER_LISTENER]);
+
+/* A socket of that name that an earlier process has listened on, if it can still be reached; else
+ * -1. path: of a unix socket, or NULL. */
+int front_claim_listener(struct inherited *in, const char *where, const char *path);
+
+/* The listener was opened: names it. */
+void front_listener_opened(struct front_listener *l);
+
+/* Has the listener outlive the process, unless it does anyway; or not any more. */
+void front_listener_keep(struct front_listener *l);
+void front_listener_forget(struct front_listener *l);
+
+/* Puts every connection of at least that age into the store that is not there yet. */
+void front_store_clients(struct front *f, usec_t age);
+
+/* Leaves a held connection unless it is in the middle of something that may come to its end yet;
+ * now: in any case. */
+void front_leave_client(struct client *c, bool now);
+
+/* ---- from an earlier process (adopt.c) ---- */
+
+/* Goes on with f->heritage. */
+void front_adopt(void *front);
+
+/* The error for a request that was in flight when the earlier process went. id: raw, or n == 0. */
+void adopt_write_error(struct buf *out, const struct route *route, struct slice id);
+
+/* Each goes on with a connection of its kind as its record says. */
+void http_conn_go_on(struct client *c, const struct ledger_verdict *v);
+void line_conn_go_on(struct client *c, const struct ledger_verdict *v);
+void sse_go_on(struct client *c, const struct ledger_verdict *v);
 
 #endif

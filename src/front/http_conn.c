@@ -53,6 +53,51 @@ static void set_timer(struct http_conn *h, usec_t due_at)
     client_set_timer(h->conn, due_at);
 }
 
+/* ---- the record ---- */
+
+static unsigned flags_of(const struct http_conn *h)
+{
+    const struct http_req *req = h->req;
+    unsigned flags = h->keep_alive ? LEDGER_KEEP_ALIVE : 0;
+    if (h->http10)
+        flags |= LEDGER_HTTP10;
+    if (req && !req->accept.json)
+        flags |= LEDGER_NO_JSON;
+    return h->head_only ? flags | LEDGER_NO_BODY : flags;
+}
+
+static void note_request(struct http_conn *h, unsigned flags)
+{
+    struct ledger_record *r = h->conn->record;
+    const struct route *route = h->req ? h->req->route : NULL;
+    if (h->noted)
+        return;
+    h->noted = true;
+    ledger_request(r, stream_queued_total(h->conn->stream), flags_of(h) | flags);
+    if (route && route != h->noted_route)
+        ledger_text(r->route, sizeof(r->route), route->name);
+    h->noted_route = route ? route : h->noted_route;
+}
+
+void http_conn_note_id(struct http_conn *h, struct slice id, unsigned flags)
+{
+    struct client *c = h->conn;
+    if (!c->record || h->committed)
+        return;
+    note_request(h, flags);
+    ledger_id_add(c->record, id, NULL, NULL, client_taken(c));
+}
+
+void http_conn_commit(struct http_conn *h)
+{
+    struct client *c = h->conn;
+    if (!c->record || h->committed)
+        return;
+    note_request(h, 0);
+    h->committed = true;
+    ledger_commit(c->record, client_taken(c));
+}
+
 static void drop_request(struct http_conn *h)
 {
     if (h->req)
@@ -71,6 +116,7 @@ static void drop_request(struct http_conn *h)
 static void begin_linger(struct http_conn *h)
 {
     h->state = HTTP_LINGER;
+    client_forget(h->conn);
     if (h->conn->eof) {
         client_close_flushed(h->conn);
         return;
@@ -87,6 +133,8 @@ void http_conn_response_done(struct http_conn *h)
     h->streaming = false;
     if (!client_is_open(c))
         return;
+    if (c->record)
+        TRACE_SET(c->record->end_at, stream_queued_total(c->stream));
     if (!h->keep_alive) {
         begin_linger(h);
     } else {
@@ -211,6 +259,8 @@ static void head_incomplete(struct http_conn *h)
 static bool step_head(struct http_conn *h)
 {
     struct client *c = h->conn;
+    if (client_is_held(c))
+        return false; /* what has come is left to the next process */
     if (stream_pending(c->stream) > OUTPUT_HIGH)
         return false; /* this client sends requests and does not read answers: on_drain */
     struct slice in = stream_input(c->stream);
@@ -240,6 +290,7 @@ static bool step_head(struct http_conn *h)
     h->http10 = head.minor == 0;
     h->keep_alive = head.keep_alive;
     h->head_only = head.method == HTTP1_HEAD;
+    h->noted = h->committed = false;
     h->req = http_front_on_head(h, &head);
     stream_consume(c->stream, (size_t)n);
     return begin_body(h, &head) || h->state != HTTP_LINGER;
@@ -470,7 +521,7 @@ static void head_timer(struct http_conn *h)
     struct stream *stream = h->conn->stream;
     usec_t span = h->in_head ? l->header_timeout : l->idle_connection_timeout;
     uint64_t sent = stream_sent_total(stream);
-    if (span == 0)
+    if (span == 0 || client_is_held(h->conn))
         return;
     if (!h->in_head && stream_pending(stream) && sent != h->sent_mark) {
         h->sent_mark = sent; /* the last response is still being read */
@@ -542,12 +593,20 @@ static void http_conn_free(void *impl)
     free(h);
 }
 
+static bool on_leave(void *impl, struct buf *rest)
+{
+    const struct http_conn *h = impl;
+    (void)rest;
+    return h->state == HTTP_HEAD || h->streaming;
+}
+
 static const struct client_ops http_conn_ops = {
     .on_input = on_input,
     .on_eof = on_eof,
     .on_drain = on_drain,
     .on_timer = on_timer,
     .on_stop = on_stop,
+    .on_leave = on_leave,
     .on_close = on_close,
     .free = http_conn_free,
 };
@@ -566,6 +625,8 @@ void http_conn_start(struct client *c)
     task_init(&h->task, run_task, h);
     c->ops = &http_conn_ops;
     c->impl = h;
+    if (c->record)
+        TRACE_SET(c->record->speech, LEDGER_HTTP);
     /* Unix connections have no timer until they speak. */
     if (limits_of(h)->idle_connection_timeout && !timer_armed(&c->timer))
         set_timer(h, h->since_at + limits_of(h)->idle_connection_timeout);

@@ -82,6 +82,15 @@ struct client *http_conn_client(const struct http_conn *h);
 /* The connection ends with the response to this request. */
 void http_conn_last_request(struct http_conn *h);
 
+/* ---- the record of the connection ---- */
+
+/* Notes a request that h has brought and that will be answered on h. Before http_conn_commit. */
+void http_conn_note_id(struct http_conn *h, struct slice id, unsigned flags);
+
+/* The request is about to be acted on: from here on the next process answers for it. A request of
+ * which this is never said begins again there. Beginning a response says it, too. */
+void http_conn_commit(struct http_conn *h);
+
 /* ---- whole responses ---- */
 
 /* Answers with a body, copied. content_type may be NULL for none. extra: further fields. */

@@ -126,6 +126,13 @@ static void refuse_encoding(struct post *p)
 
 /* ---- initialize ---- */
 
+/* From here on the request is answered once, by us or by the process after us. */
+static void note(const struct post *p, unsigned flags)
+{
+    http_conn_note_id(p->h, id_of(p), flags);
+    http_conn_commit(p->h);
+}
+
 static void initialize(struct post *p)
 {
     const struct route *route = p->req->route;
@@ -137,6 +144,7 @@ static void initialize(struct post *p)
         return;
     }
     struct post_options opt = {.accept = p->req->accept, .initialize = true};
+    note(p, LEDGER_INITIALIZE);
     struct post_stream *ps = post_stream_new(hs, p->h, &opt, 1, id_of(p));
     session_submit(hs->session, post_stream_channel(ps), &p->body, &p->m);
     post_stream_started(ps);
@@ -154,6 +162,7 @@ static void flush_waiting(struct http_session *hs, struct post_stream *ps, struc
 static void submit_request(struct post *p)
 {
     struct post_options opt = {.accept = p->req->accept};
+    note(p, 0);
     struct post_stream *ps = post_stream_new(p->hs, p->h, &opt, 1, id_of(p));
     flush_waiting(p->hs, ps, opt.accept);
     session_submit(p->hs->session, post_stream_channel(ps), &p->body, &p->m);
@@ -222,6 +231,20 @@ static void submit_elements(struct post *p, struct post_stream *ps)
     }
 }
 
+static void note_batch(struct post *p)
+{
+    struct slice element;
+    size_t pos = 0;
+    if (!http_conn_client(p->h)->record)
+        return;
+    while (rpc_batch_next(p->body.text, &pos, &element)) {
+        struct rpc_msg m;
+        if (parse_element(p, element, &m) && m.kind == RPC_REQUEST)
+            http_conn_note_id(p->h, rpc_span(element, m.id), LEDGER_BATCH);
+    }
+    http_conn_commit(p->h);
+}
+
 static void submit_batch(struct post *p)
 {
     struct batch_shape shape;
@@ -238,6 +261,7 @@ static void submit_batch(struct post *p)
         return;
     }
     struct post_options opt = {.accept = p->req->accept, .batch = true};
+    note_batch(p);
     struct post_stream *ps = post_stream_new(p->hs, p->h, &opt, shape.answers, shape.first);
     flush_waiting(p->hs, ps, opt.accept);
     submit_elements(p, ps);

@@ -31,13 +31,18 @@ static void write_head(struct http_conn *h, unsigned status, const char *content
     struct front *f = front_of(h);
     struct http1_header fields[8];
     size_t n = 0;
+    http_conn_commit(h);
     if (content_type)
         fields[n++] = (struct http1_header){SLICE("Content-Type"), slice_str(content_type)};
     for (size_t i = 0; i < extra_n && n < ARRAY_LEN(fields); i++)
         fields[n++] = extra[i];
 
-    if (framing == HTTP1_BODY_CLOSE || f->draining)
+    if (framing == HTTP1_BODY_CLOSE || (f->draining && !h->conn->stored))
         h->keep_alive = false;
+    if (h->conn->record) {
+        TRACE_SET(h->conn->record->status, status);
+        TRACE_SET(h->conn->record->answer_at, stream_queued_total(h->conn->stream));
+    }
     enum http1_connection conn = HTTP1_CONN_DEFAULT;
     if (!h->keep_alive)
         conn = HTTP1_CONN_CLOSE;
@@ -120,6 +125,12 @@ void http_stream_begin(struct http_conn *h, const char *content_type,
     write_head(h, 200, content_type, extra, extra_n,
                h->chunked ? HTTP1_BODY_CHUNKED : HTTP1_BODY_CLOSE, 0);
     write_buf(h, &front_of(h)->head);
+    struct ledger_record *r = h->conn->record;
+    if (!r)
+        return;
+    TRACE_SET(r->flags, h->chunked ? r->flags | LEDGER_CHUNKED : r->flags & ~LEDGER_CHUNKED);
+    if (strcmp(content_type, "text/event-stream") == 0)
+        TRACE_SET(r->stream_at, stream_queued_total(h->conn->stream));
 }
 
 void http_stream_raw(struct http_conn *h, struct slice bytes)

@@ -5,6 +5,7 @@
  * its side (printf | nc) still gets what it asked for, up to drain_timeout. Above OUTPUT_HIGH of
  * unread output nothing more is read from the client: it can neither fill memory nor hold up anyone
  * else. */
+#include "base/log.h"
 #include "base/util.h"
 #include "front/duplex.h"
 #include "front/message.h"
@@ -27,6 +28,7 @@ struct line_client {
     struct buf big;           /* a long line so far */
     struct rpc_id_hunt *hunt; /* an oversize line is being thrown away */
     bool paused;              /* output is above OUTPUT_HIGH */
+    bool skipping;            /* the beginning of this line was lost with an earlier process */
     usec_t end_by;            /* after EOF: when the connection closes in any case */
     struct task check_end;    /* after EOF, or of leave: closes when nothing is in flight */
     bool leave;               /* the server was removed: there is nothing to come back to */
@@ -76,16 +78,19 @@ static int line_send(struct channel *ch, struct call *call, enum delivery kind,
     struct client *c = lc->c;
     if (!c || !client_is_open(c))
         return -EPIPE;
-    if (kind == DELIVER_ANSWER)
-        duplex_answered(&lc->duplex, call);
     if (client_is_slow(c) && kind == DELIVER_DROPPABLE)
         return 0;
     if (client_is_stuck(c)) {
         c->front->counts.slow_closed++;
         client_doom(c);
+        if (kind == DELIVER_ANSWER)
+            duplex_answered(&lc->duplex, call, duplex_mark(&lc->duplex));
         return -EPIPE;
     }
+    uint64_t mark = duplex_mark(&lc->duplex);
     write_line(lc, text, edits);
+    if (kind == DELIVER_ANSWER)
+        duplex_answered(&lc->duplex, call, mark);
     if (c->eof)
         env_defer(c->front->env, &lc->check_end);
     return 0;
@@ -94,7 +99,7 @@ static int line_send(struct channel *ch, struct call *call, enum delivery kind,
 static void line_silent_end(struct channel *ch, struct call *call)
 {
     struct line_client *lc = container_of(ch, struct line_client, ch);
-    (void)call;
+    duplex_dropped(&lc->duplex, call);
     if (lc->c && lc->c->eof)
         env_defer(lc->c->front->env, &lc->check_end);
 }
@@ -141,8 +146,26 @@ static void on_oversize_piece(struct line_client *lc, const struct line_piece *p
     duplex_on_oversize(&lc->duplex, slice_of(id, n), NULL);
 }
 
+/* The end of a line of which nobody knows the beginning. */
+static void on_lost_piece(struct line_client *lc, const struct line_piece *piece)
+{
+    struct buf b = BUF_INIT;
+    struct payload p;
+    if (!piece->last)
+        return;
+    lc->skipping = false;
+    adopt_write_error(&b, lc->duplex.route, slice_of(NULL, 0));
+    p = (struct payload){.text = buf_peek(&b)};
+    write_line(lc, &p, NULL);
+    buf_done(&b);
+}
+
 static void on_piece(struct line_client *lc, const struct line_piece *piece)
 {
+    if (lc->skipping) {
+        on_lost_piece(lc, piece);
+        return;
+    }
     if (piece->oversize || lc->hunt) {
         on_oversize_piece(lc, piece);
         return;
@@ -158,6 +181,27 @@ static void on_piece(struct line_client *lc, const struct line_piece *piece)
     }
 }
 
+/* While calls run at a planned end, their servers may still need an answer of this client. After
+ * that, what comes is the next process's. */
+static bool leaves_input(const struct line_client *lc)
+{
+    return lc->paused || (client_is_held(lc->c) &&
+                          (!lc->duplex.session || session_in_flight(lc->duplex.session) == 0));
+}
+
+/* What stands in the record of the input so far: nothing is owed but the line that is not complete.
+ */
+static void note_taken(struct line_client *lc, bool is_all)
+{
+    struct ledger_record *r = lc->c->record;
+    if (!r)
+        return;
+    if (!lc->reader.in_line)
+        ledger_commit(r, client_taken(lc->c));
+    if (is_all)
+        TRACE_SET(r->partial_at, stream_received_total(lc->c->stream));
+}
+
 static void on_input(void *impl)
 {
     struct line_client *lc = impl;
@@ -165,12 +209,15 @@ static void on_input(void *impl)
     struct line_piece piece;
     size_t used;
     line_reader_limit(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
-    while (!lc->paused && client_is_open(c)) {
+    while (client_is_open(c) && !leaves_input(lc)) {
         bool got = line_next(&lc->reader, stream_input(c->stream), &used, &piece);
+        lc->duplex.source_end = client_taken(c) + used;
         if (got)
             on_piece(lc, &piece);
-        if (client_is_open(c))
+        if (client_is_open(c)) {
             stream_consume(c->stream, used);
+            note_taken(lc, !got);
+        }
         if (!got)
             return;
     }
@@ -248,6 +295,15 @@ static void on_stop(void *impl)
     (void)impl; /* calls in flight are answered; front_finish closes */
 }
 
+static bool on_leave(void *impl, struct buf *rest)
+{
+    const struct line_client *lc = impl;
+    if (lc->hunt || lc->skipping)
+        return false;
+    buf_append_slice(rest, buf_peek(&lc->big));
+    return true;
+}
+
 static void on_close(void *impl)
 {
     struct line_client *lc = impl;
@@ -293,9 +349,21 @@ static const struct client_ops line_ops = {
     .on_timer = on_timer,
     .on_stop = on_stop,
     .on_follow = on_follow,
+    .on_leave = on_leave,
     .on_close = on_close,
     .free = line_client_free,
 };
+
+static struct client *carrier(struct duplex *d)
+{
+    return container_of(d, struct line_client, duplex)->c;
+}
+
+static void commit(struct duplex *d)
+{
+    const struct client *c = carrier(d);
+    ledger_commit(c->record, d->source_end);
+}
 
 void line_conn_start(struct client *c)
 {
@@ -305,10 +373,32 @@ void line_conn_start(struct client *c)
     duplex_init(&lc->duplex, c->front, SESSION_LINE, c->listener->route, c->peer->principal,
                 &lc->ch);
     lc->duplex.on_session_end = on_session_end;
+    lc->duplex.client = carrier;
+    lc->duplex.commit = commit;
+    lc->duplex.source = c;
     line_reader_init(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
     task_init(&lc->check_end, check_end, lc);
     c->ops = &line_ops;
     c->impl = lc;
     c->front->counts.http_connections--;
     c->front->counts.line_connections++;
+    if (c->record)
+        TRACE_SET(c->record->speech, LEDGER_LINE);
+}
+
+void line_conn_go_on(struct client *c, const struct ledger_verdict *v)
+{
+    line_conn_start(c);
+    struct line_client *lc = c->impl;
+    int r = duplex_revive(&lc->duplex);
+    if (r < 0) {
+        log_info(NULL,
+                 "a line connection of the process before is closed: its session cannot be "
+                 "revived: %s",
+                 strerror(-r));
+        client_close(c);
+        return;
+    }
+    lc->skipping = lc->reader.in_line = v->lost;
+    duplex_answer_lost(&lc->duplex, v);
 }

@@ -296,10 +296,15 @@ static int on_answer(struct post_stream *ps, struct call *call, const struct pay
         ps->state = POST_ARRAY;
         http_stream_begin(ps->h, "application/json", NULL, 0);
     }
+    struct client *c = ps->h ? http_conn_client(ps->h) : NULL;
+    uint64_t begin = c && c->record ? stream_queued_total(c->stream) : 0;
     if (ps->state == POST_ARRAY)
         r = write_element(ps, text, edits);
     else
         r = write_event(ps, true, text, edits);
+    if (c && c->record && call)
+        ledger_id_answered(c->record, call_client_id(call), true, begin,
+                           stream_queued_total(c->stream));
     if (ps->unanswered == 0)
         end_stream(ps);
     return r;
@@ -327,7 +332,8 @@ static int post_send(struct channel *ch, struct call *call, enum delivery kind,
 static void post_silent_end(struct channel *ch, struct call *call)
 {
     struct post_stream *ps = container_of(ch, struct post_stream, ch);
-    (void)call;
+    if (call && ps->h)
+        ledger_id_drop(http_conn_client(ps->h)->record, call_client_id(call));
     if (ps->state == POST_ENDED || --ps->unanswered)
         return;
     if (ps->state != POST_HELD) {

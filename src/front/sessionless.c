@@ -114,6 +114,8 @@ void sessionless_on_request(struct http_conn *h, const struct http_req *req,
         return;
     }
     session_set_private(hs->session);
+    http_conn_note_id(h, id, 0);
+    http_conn_commit(h);
     struct post_options opt = {.accept = req->accept, .ends_session = true};
     struct opening *o = xcalloc(1, sizeof(*o));
     o->ch = (struct channel){.ops = &opening_ops, .refs = 1};

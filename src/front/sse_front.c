@@ -6,6 +6,7 @@
  * again, gets the same endpoint and what it missed. Every event therefore carries an id,
  * <session>.<seq>. The session's id is made here: the core hears of a client only when it
  * initialises. */
+#include "base/log.h"
 #include "base/util.h"
 #include "front/access.h"
 #include "front/duplex.h"
@@ -27,8 +28,9 @@ struct sse_session {
     struct duplex duplex;
     char *principal; /* who it belongs to */
     struct front *front;
-    struct http_conn *h; /* NULL: the stream is broken, grace runs; or closed */
-    bool closed;         /* no longer in front->sse_by_id */
+    struct http_conn *h;    /* NULL: the stream is broken, grace runs; or closed */
+    struct http_conn *post; /* what brings a message at the moment; else NULL */
+    bool closed;            /* no longer in front->sse_by_id */
     struct event_owner events;
     struct event_log *log;
     struct pulse pulse;
@@ -45,8 +47,7 @@ static int sse_send(struct channel *ch, struct call *call, enum delivery kind,
     struct buf id = BUF_INIT;
     if (ss->closed)
         return -EPIPE;
-    if (kind == DELIVER_ANSWER)
-        duplex_answered(&ss->duplex, call);
+    uint64_t mark = duplex_mark(&ss->duplex);
     bool open = c && client_is_open(c), stuck = open && client_is_stuck(c);
     if (kind == DELIVER_DROPPABLE && (!open || client_is_slow(c)))
         return 0;
@@ -58,15 +59,20 @@ static int sse_send(struct channel *ch, struct call *call, enum delivery kind,
         client_doom(c);
     } else if (open) {
         http_sse_message(ss->h, event_id_text(&id, ss->id, seq), 0, text, edits);
+        if (c->record)
+            TRACE_SET(c->record->event_seq, seq);
     }
+    if (kind == DELIVER_ANSWER)
+        duplex_answered(&ss->duplex, call, mark);
     buf_done(&id);
     return 0;
 }
 
 static void sse_silent_end(struct channel *ch, struct call *call)
 {
-    (void)ch;
-    (void)call;
+    struct sse_session *ss = container_of(ch, struct sse_session, ch);
+    if (!ss->closed)
+        duplex_dropped(&ss->duplex, call);
 }
 
 static bool sse_can_ask(const struct channel *ch)
@@ -96,6 +102,9 @@ static struct http_conn *detach(struct sse_session *ss)
     struct http_conn *h = ss->h;
     if (!h)
         return NULL;
+    struct ledger_record *r = http_conn_client(h)->record;
+    if (r)
+        TRACE_SET(r->speech, LEDGER_HTTP);
     ss->h = NULL;
     ss->front->counts.sse_streams--;
     pulse_stop(ss->front, &ss->pulse);
@@ -126,7 +135,8 @@ static void on_session_end(struct duplex *d)
 {
     struct sse_session *ss = container_of(d, struct sse_session, duplex);
     /* After a failed initialize the stream stays for another attempt. */
-    if (!timer_armed(&ss->grace) && ss->h && !ss->front->draining && !route_is_gone(d->route))
+    if (!timer_armed(&ss->grace) && ss->h && !route_is_gone(d->route) &&
+        (!ss->front->draining || client_is_held(http_conn_client(ss->h))))
         return;
     close_session(ss);
 }
@@ -172,11 +182,28 @@ static void mint_id(struct env *env, char out[SSE_ID_CHARS + 1])
     out[SSE_ID_CHARS] = 0;
 }
 
+static struct client *carrier(struct duplex *d)
+{
+    struct sse_session *ss = container_of(d, struct sse_session, duplex);
+    return ss->h ? http_conn_client(ss->h) : NULL;
+}
+
+static void commit(struct duplex *d)
+{
+    struct sse_session *ss = container_of(d, struct sse_session, duplex);
+    if (ss->post)
+        http_conn_commit(ss->post);
+}
+
+/* id: NULL = a new one. */
 static struct sse_session *sse_session_new(struct front *f, const struct route *route,
-                                           const char *principal)
+                                           const char *principal, const char *id)
 {
     struct sse_session *ss = xcalloc(1, sizeof(*ss));
-    mint_id(f->env, ss->id);
+    if (id)
+        memcpy(ss->id, id, SSE_ID_CHARS);
+    else
+        mint_id(f->env, ss->id);
     ss->ch = (struct channel){.ops = &channel_ops, .refs = 1};
     ss->responder.ops = &responder_ops;
     ss->front = f;
@@ -187,6 +214,8 @@ static struct sse_session *sse_session_new(struct front *f, const struct route *
     timer_init(&ss->grace, grace_over, ss);
     duplex_init(&ss->duplex, f, SESSION_SSE, route, ss->principal, &ss->ch);
     ss->duplex.on_session_end = on_session_end;
+    ss->duplex.client = carrier;
+    ss->duplex.commit = commit;
     HASH_ADD_STR(f->sse_by_id, id, ss);
     return ss;
 }
@@ -231,20 +260,72 @@ static void write_endpoint(struct sse_session *ss, uint64_t seq)
     buf_done(&b);
 }
 
-static void attach(struct sse_session *ss, struct http_conn *h, uint64_t seq)
+static void join(struct sse_session *ss, struct http_conn *h)
 {
-    struct buf id = BUF_INIT;
     ss->h = h;
     ss->front->counts.sse_streams++;
     env_timer_clear(ss->front->env, &ss->grace);
     http_conn_attach(h, &ss->responder);
+    pulse_start(ss->front, &ss->pulse);
+}
+
+/* What the next process must know to go on with the stream. */
+static void note_stream(struct sse_session *ss, uint64_t seq)
+{
+    struct ledger_record *r = http_conn_client(ss->h)->record;
+    const char *id = ss->duplex.session ? session_lasting_id(ss->duplex.session) : NULL;
+    if (!r)
+        return;
+    ledger_text(r->sse_id, sizeof(r->sse_id), ss->id);
+    ledger_text(r->route, sizeof(r->route), ss->duplex.route->name);
+    ledger_text(r->principal, sizeof(r->principal), ss->principal);
+    ledger_text(r->session, sizeof(r->session), id ? id : "");
+    TRACE_SET(r->event_seq, seq);
+    TRACE_SET(r->speech, LEDGER_SSE);
+}
+
+static void attach(struct sse_session *ss, struct http_conn *h, uint64_t seq)
+{
+    struct buf id = BUF_INIT;
+    join(ss, h);
     http_stream_begin(h, "text/event-stream", event_stream_fields, EVENT_STREAM_FIELDS);
     write_endpoint(ss, seq);
     for (const struct kept_event *e = event_log_after(ss->log, seq); e; e = event_log_next(e))
         http_sse_message(h, event_id_text(&id, ss->id, e->seq), 0, &e->message.text,
                          &e->message.edits);
     buf_done(&id);
-    pulse_start(ss->front, &ss->pulse);
+    note_stream(ss, ss->log->last_seq);
+}
+
+void sse_go_on(struct client *c, const struct ledger_verdict *v)
+{
+    struct http_conn *h = c->impl;
+    struct ledger_record *r = c->record;
+    const struct route *route = front_route(c->listener, slice_str(r->route));
+    struct sse_session *ss = NULL;
+    int e = -ENOENT;
+    if (route && strlen(r->sse_id) == SSE_ID_CHARS)
+        HASH_FIND(hh, c->front->sse_by_id, r->sse_id, SSE_ID_CHARS, ss);
+    bool may = route && access_may_go_on(c->front, r->principal, route);
+    if (may && !ss && strlen(r->sse_id) == SSE_ID_CHARS) {
+        ss = sse_session_new(c->front, route, r->principal, r->sse_id);
+        ss->log->last_seq = ss->log->lost_seq = r->event_seq;
+        join(ss, h);
+        TRACE_SET(r->speech, LEDGER_SSE);
+        e = duplex_revive(&ss->duplex);
+    }
+    if (e == 0) {
+        duplex_answer_lost(&ss->duplex, v);
+        return;
+    }
+    log_info(NULL,
+             "an event stream of the process before is ended: its session cannot be revived: "
+             "%s",
+             strerror(-e));
+    if (ss && ss->h == h)
+        close_session(ss);
+    else
+        client_close(c);
 }
 
 /* The session that a Last-Event-ID belongs to; NULL when it is none that lives. */
@@ -280,7 +361,7 @@ void sse_front_on_get(struct http_conn *h, const struct http_req *req)
     if (ss && ss->h)
         http_stream_end(detach(ss)); /* the client has left that one behind */
     if (!ss)
-        ss = sse_session_new(c->front, req->route, req->principal);
+        ss = sse_session_new(c->front, req->route, req->principal, NULL);
     attach(ss, h, seq);
 }
 
@@ -303,6 +384,10 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
         return;
     }
     struct buf error = BUF_INIT;
+    channel_ref(&ss->ch);
+    ss->post = h;
+    ss->duplex.source = http_conn_client(h);
+    ss->duplex.source_end = client_taken(ss->duplex.source);
     if (req->encoded_body) {
         proxy_write_error(&error, slice_of(NULL, 0), MCP_E_INVALID_REQUEST, REASON_NONE, NULL, NULL,
                           0, "Unsupported Media Type: Content-Encoding must be identity");
@@ -318,6 +403,9 @@ void sse_front_on_post(struct http_conn *h, const struct http_req *req, struct h
     } else {
         http_reply(h, 202, "text/plain", SLICE("Accepted"), NULL, 0);
     }
+    ss->post = NULL;
+    ss->duplex.source = NULL;
+    channel_unref(&ss->ch);
     buf_done(&error);
 }
 
@@ -335,6 +423,8 @@ void sse_front_close_all(struct front *f)
 {
     struct sse_session *ss, *following;
     HASH_ITER (hh, f->sse_by_id, ss, following) {
+        if (ss->h && client_is_held(http_conn_client(ss->h)))
+            continue; /* its stream is the next process's */
         close_session(ss);
     }
 }
