@@ -164,7 +164,9 @@ void client_start(struct front_listener *l, int fd, struct peer_group *peer)
     if (f->store) {
         c->record = ledger_take(f->store->ledger, l->name);
         stream_set_trace(c->stream, c->record ? &c->record->io : NULL);
-        if (!timer_armed(&f->store_timer))
+        if (f->draining)
+            front_store_clients(f, 0);
+        else if (!timer_armed(&f->store_timer))
             env_timer_set(f->env, &f->store_timer, f->env->now + FRONT_STORE_AGE);
     }
     /* A local program may keep a pipe to us open for as long as it likes before it speaks. */

@@ -355,7 +355,7 @@ static void close_listeners(struct front *f, bool inherited_only)
     struct front_listener *l, *following;
     for (l = LIST_FIRST(&f->listeners); l; l = following) {
         following = LIST_NEXT(l, link);
-        if (!inherited_only || l->inherited || l->stored)
+        if (!inherited_only || l->inherited)
             close_listener(l, true);
     }
 }

@@ -255,12 +255,28 @@ static void head_incomplete(struct http_conn *h)
     set_timer(h, h->since_at + limits_of(h)->header_timeout);
 }
 
+/* What has come on a connection that is held is left to the next process, but for what a call that
+ * still runs may be waiting for, its cancellation or the answer to what it asked: messages that are
+ * no requests. */
+static bool is_left(const struct http_conn *h, struct slice in, const struct http1_limits *limits)
+{
+    struct http1_scan scan;
+    struct http1_request head;
+    struct rpc_msg m;
+    http1_scan_init(&scan);
+    ssize_t n = http1_parse_request(&scan, in, limits, &head);
+    if (n <= 0 || head.method != HTTP1_POST || head.framing != HTTP1_BODY_LENGTH ||
+        head.content_length > in.n - (size_t)n)
+        return true;
+    struct slice body = slice_of(in.p + n, (size_t)head.content_length);
+    return rpc_parse(body, limits_of(h)->json_depth, &m, NULL) != RPC_OK ||
+           (m.kind != RPC_NOTIFICATION && m.kind != RPC_RESULT && m.kind != RPC_ERROR);
+}
+
 /* Whether there may be more to do at once. */
 static bool step_head(struct http_conn *h)
 {
     struct client *c = h->conn;
-    if (client_is_held(c))
-        return false; /* what has come is left to the next process */
     if (stream_pending(c->stream) > OUTPUT_HIGH)
         return false; /* this client sends requests and does not read answers: on_drain */
     struct slice in = stream_input(c->stream);
@@ -274,6 +290,8 @@ static bool step_head(struct http_conn *h)
                               .max_line_bytes = l->max_header_bytes,
                               .max_headers = l->max_headers};
     struct http1_request head;
+    if (client_is_held(c) && is_left(h, in, &hl))
+        return false;
     ssize_t n = http1_parse_request(&h->scan, in, &hl, &head);
     if (n == 0) {
         head_incomplete(h);

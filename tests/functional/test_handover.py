@@ -92,6 +92,23 @@ class EveryWayInTest(KeptCase):
                 c.close()
             self.wait_kept(0)
 
+    def test_a_call_can_be_cancelled_while_the_daemon_waits_for_it_to_end(self):
+        self.daemon.config["limits"]["drain_timeout"] = "10m"
+        self.daemon.restart(STOP)
+        for make in (self.http, self.line, self.sse):
+            client = make()
+            self.wait_kept(1 if make != self.sse else 2)
+            call = self.held(client)
+            self.daemon.process.terminate()
+            self.daemon.log.wait("SIGTERM received")
+            client.cancel(call)
+            self.daemon.process.wait(60)
+            self.daemon.store.sync()
+            self.daemon.start()
+            self.assert_works(client)
+            client.close()
+            self.wait_kept(0)
+
     def test_again_and_again(self):
         clients = [self.http(), self.line(), self.sse()]
         self.wait_kept(4)
