@@ -120,8 +120,9 @@ static int open_ledger(struct handover *h, struct inherited *in, unsigned record
         return 0;
     }
     if (fd >= 0) {
-        log_notice(NULL, "what the process before left cannot be gone on with: it was another "
-                         "version of mcpool");
+        log_notice(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
+                   "what the process before left cannot be gone on with: it was another "
+                   "version of mcpool");
         fdstore_remove(h->fds, LEDGER_NAME);
     }
     return begin_anew(h, records);
@@ -136,7 +137,8 @@ struct handover *handover_start(struct loop *loop, struct front *front, struct i
     h->fds = fdstore_new(loop, size);
     int r = open_ledger(h, inherited, size - STORE_OTHERS);
     if (r < 0) {
-        log_warning(NULL, "client connections will not survive a restart: %s", strerror(-r));
+        log_warning(LOG_CTX(.message_id = LOG_ID_SERVICE_MANAGER),
+                    "client connections will not survive a restart: %s", strerror(-r));
         handover_free(h);
         return NULL;
     }

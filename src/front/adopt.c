@@ -249,7 +249,7 @@ void front_adopt(void *front)
     ledger_sweep(store->ledger, used);
     free(used);
     if (t.kept || t.closed)
-        log_notice(NULL,
+        log_notice(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
                    "%u client connections of the process before go on, %u were closed; %u requests "
                    "that were in flight were answered with an error",
                    t.kept, t.closed, t.answered);

@@ -66,7 +66,8 @@ void front_listener_keep(struct front_listener *l)
         return;
     int r = f->store->put(f->store->arg, l->store_name, listener_fd(l->listener));
     if (r < 0) {
-        log_warning(NULL, "%s is not kept over a restart: %s", listener_address(l->listener),
+        log_warning(LOG_CTX(.message_id = LOG_ID_SERVICE_MANAGER),
+                    "%s is not kept over a restart: %s", listener_address(l->listener),
                     strerror(-r));
         return;
     }
