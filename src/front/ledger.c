@@ -115,6 +115,8 @@ struct ledger_record *ledger_take(struct ledger *l, const char *listener)
             continue;
         l->hint = at + 1;
         uint64_t serial = l->at->head.next_serial++;
+        if (serial == 0) /* nobody counts so far; but it would stand for a free record */
+            serial = l->at->head.next_serial++;
         memset(r, 0, offsetof(struct ledger_record, ids));
         ledger_text(r->listener, sizeof(r->listener), listener);
         r->request_at = r->answer_at = r->stream_at = r->end_at = LEDGER_NEVER;

@@ -118,6 +118,10 @@ START_TEST(a_record_is_used_once_and_never_under_the_same_serial)
     ck_assert_ptr_eq(ledger_take(l, "x"), r);
     ck_assert_uint_ne(r->io.serial, serial);
     bool used[RECORDS] = {[2] = true};
+    ledger_free(l, all[3]);
+    ((struct header *)mem)->next_serial = 0;
+    ck_assert_ptr_eq(ledger_take(l, "x"), all[3]);
+    ck_assert_uint_ne(all[3]->io.serial, 0);
     ledger_sweep(l, used);
     for (unsigned i = 0; i < RECORDS; i++)
         ck_assert_int_eq(ledger_at(l, i)->io.serial != 0, i == 2);
@@ -354,7 +358,7 @@ END_TEST
 
 START_TEST(seats_are_used_again_only_when_the_answer_was_sent)
 {
-    char id[8];
+    char id[16];
     r->speech = LEDGER_LINE;
     r->io.received = r->taken = 1000;
     for (int i = 0; i < LEDGER_IDS; i++) {
