@@ -359,7 +359,7 @@ class StoreTest(KeptCase):
 
     def test_a_ledger_of_any_bytes_harms_nobody(self):
         rnd = random.Random(4711)
-        for round in range(12):
+        for round in range(8):
             clients = [self.http(), self.line(), self.sse()]
             self.wait_kept(4)
             self.held(clients[1], "k%d" % round)
