@@ -72,7 +72,7 @@ class LoadTest(HandoverCase):
                 outcomes["ok"] += 1
             time.sleep(random.random() * 0.01)
 
-    def load(self, kill):
+    def load(self, disturb):
         self.begin_kept()
         none = self.stored()
         clients = [self.http("fake"), self.http("fake"), self.line("fake"), self.line("fake"), self.sse("fake")]
@@ -95,16 +95,28 @@ class LoadTest(HandoverCase):
                 poll_until(lambda: failures or sum(o["ok"] for o in outcomes) > before + 20, "calls to be answered")
                 if failures:
                     break
-                self.restart(kill)
+                disturb()
         finally:
             stop.set()
             for t in threads:
                 t.join(30)
         self.assertEqual(failures, [])
         self.assertEqual([c.idle for c in clients[:2]], [[conn] for conn in conns])
+        return sum(o["error"] for o in outcomes)
 
     def test_20_restarts_under_load_lose_no_connection(self):
-        self.load(False)
+        self.load(lambda: self.restart(False))
 
     def test_20_kills_under_load_lose_no_connection(self):
-        self.load(True)
+        self.load(lambda: self.restart(True))
+
+    def test_20_reloads_under_load_lose_nothing(self):
+        """Of a server that changes with each; its clients do not even see an error."""
+        def reload():
+            env = self.daemon.config["mcpServers"]["fake"].setdefault("env", {})
+            env["ROUND"] = str(int(env.get("ROUND", "0")) + 1)
+            self.daemon.configure()
+            systemctl("reload", "mcpool.service")
+        self.assertEqual(self.load(reload), 0)
+        self.assertEqual(self.daemon.generations(), 0)
+        self.assertEqual(self.daemon.config["mcpServers"]["fake"]["env"]["ROUND"], "20")
