@@ -157,6 +157,8 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
     struct front_listener *l = listener_named(f, r->listener);
     if (!l)
         return "nobody listens there any more";
+    if (r->speech == LEDGER_LINE && !l->route)
+        return "lines name no server, and it leads to more than one now";
     if (f->connections >= front_limits(f)->max_client_connections)
         return "max_client_connections is reached";
     if (listener_adopt(l->listener, fd, &peer) < 0)

@@ -34,6 +34,14 @@ class KeptCase(DaemonCase):
     def sse(self, server="fake", **more):
         return super().sse(server, **more)
 
+    def line_at(self, path):
+        """A line client of a socket of `listen`."""
+        self.daemon.socket_path = lambda server: path
+        try:
+            return self.line()
+        finally:
+            del self.daemon.socket_path
+
     def wait_kept(self, count):
         self.daemon.store.wait_kept(count)
 
@@ -304,6 +312,25 @@ class LineTest(KeptCase):
             line.close()
             self.wait_kept(0)
 
+    def test_lines_on_a_socket_that_leads_to_several_servers_now_are_closed(self):
+        path = os.path.join(self.daemon.dir, "extra.sock")
+        self.daemon.config["listen"].append("unix:" + path)
+        self.daemon.restart(STOP)
+        for kill in BOTH_WAYS:
+            usual = self.line()
+            line = self.line_at(path)
+            self.wait_kept(2)
+            self.daemon.end(kill)
+            self.daemon.config["mcpServers"]["second"] = self.daemon.config["mcpServers"]["fake"]
+            self.daemon.start()
+            self.assertEqual(self.went_on(), (1, 1, 0))
+            line.wait_closed()
+            self.assert_works(usual)
+            usual.close()
+            self.wait_kept(0)
+            del self.daemon.config["mcpServers"]["second"]
+            self.daemon.restart(STOP)
+
 
 class SseTest(KeptCase):
     def test_event_ids_go_on_and_the_stream_can_be_resumed_later(self):
@@ -452,12 +479,7 @@ class ReloadTest(KeptCase):
         poll_until(lambda: os.path.exists(path), "the new socket")
         self.daemon.store.wait(lambda s: len(self.listeners()) == 4, "its place in the store")
         self.daemon.restart(KILL)
-        line = LineClient.__new__(LineClient)
-        self.daemon.socket_path, usual = lambda server: path, self.daemon.socket_path
-        line.__init__(self.daemon, "fake")
-        self.clients.append(line)
-        line.initialize()
-        self.daemon.socket_path = usual
+        line = self.line_at(path)
         self.daemon.config["listen"].remove("unix:" + path)
         self.reload()
         self.daemon.store.wait(lambda s: len(self.listeners()) == 3, "its end")
