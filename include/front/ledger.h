@@ -57,6 +57,7 @@ struct ledger_id {
 
 struct ledger_record {
     struct stream_trace io; /* serial 0: this record is free */
+    uint64_t socket;        /* socket_identity: this record tells of no other */
     char listener[LEDGER_LISTENER];
     uint32_t speech, flags, adoptions;
     uint64_t taken;
@@ -91,6 +92,10 @@ size_t ledger_size(unsigned records);
  * of another size. */
 struct ledger *ledger_open(void *mem, size_t size, bool is_new);
 
+/* Has the serials of records begin there: where no other ledger's do, since descriptors of that one
+ * may still be around. Directly after a new ledger was made. */
+void ledger_count_from(struct ledger *l, uint64_t serial);
+
 /* Frees what is outside of mem. Accepts NULL. */
 void ledger_close(struct ledger *l);
 
@@ -101,8 +106,8 @@ unsigned ledger_records(const struct ledger *l);
 struct ledger_record *ledger_at(struct ledger *l, unsigned index);
 unsigned ledger_index(const struct ledger *l, const struct ledger_record *r);
 
-/* A free record, in use from now on; NULL when there is none. */
-struct ledger_record *ledger_take(struct ledger *l, const char *listener);
+/* A free record, in use from now on, for that socket; NULL when there is none. */
+struct ledger_record *ledger_take(struct ledger *l, const char *listener, uint64_t socket);
 
 /* Accepts NULL. */
 void ledger_free(struct ledger *l, struct ledger_record *r);

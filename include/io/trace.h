@@ -44,6 +44,10 @@ struct stream_io {
 uint64_t trace_received(const struct stream_trace *t, const struct stream_io *io);
 uint64_t trace_sent(const struct stream_trace *t, const struct stream_io *io);
 
+/* What tells this socket from every other one since the machine was started, whoever holds a
+ * descriptor of it; 0: it is none. */
+uint64_t socket_identity(int fd);
+
 /* Ends both directions of a socket at once, whoever else holds a descriptor of it. */
 void socket_shut(int fd);
 

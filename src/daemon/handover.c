@@ -28,6 +28,7 @@
 #define STORE_MAX 65536
 
 struct handover {
+    struct env *env;
     struct fdstore *fds;
     struct ledger *ledger;
     void *mem;
@@ -103,7 +104,10 @@ static int begin_anew(struct handover *h, unsigned records)
         close(fd);
         return r;
     }
+    uint64_t first;
+    env_random_bytes(h->env, &first, sizeof(first));
     h->ledger = ledger_open(h->mem, h->size, true);
+    ledger_count_from(h->ledger, (first >> 2) + 1);
     r = fdstore_put(h->fds, LEDGER_NAME, fd);
     close(fd);
     return r;
@@ -134,6 +138,7 @@ struct handover *handover_start(struct loop *loop, struct front *front, struct i
     if (size <= STORE_OTHERS)
         return NULL;
     struct handover *h = xcalloc(1, sizeof(*h));
+    h->env = &loop->env;
     h->fds = fdstore_new(loop, size);
     int r = open_ledger(h, inherited, size - STORE_OTHERS);
     if (r < 0) {

@@ -155,6 +155,8 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
 {
     struct peer peer;
     struct front_listener *l = listener_named(f, r->listener);
+    if (socket_identity(fd) != r->socket)
+        return "its record is another's";
     if (!l)
         return "nobody listens there any more";
     if (r->speech == LEDGER_LINE && !l->route)

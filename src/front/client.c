@@ -162,7 +162,8 @@ void client_start(struct front_listener *l, int fd, struct peer_group *peer)
     struct client *c = client_new(l, fd, peer);
     f->counts.accepted++;
     if (f->store) {
-        c->record = ledger_take(f->store->ledger, l->name);
+        uint64_t socket = socket_identity(fd);
+        c->record = socket ? ledger_take(f->store->ledger, l->name, socket) : NULL;
         stream_set_trace(c->stream, c->record ? &c->record->io : NULL);
         if (f->draining)
             front_store_clients(f, 0);

@@ -81,6 +81,11 @@ struct ledger *ledger_open(void *mem, size_t size, bool is_new)
     return l;
 }
 
+void ledger_count_from(struct ledger *l, uint64_t serial)
+{
+    TRACE_SET(l->at->head.next_serial, serial);
+}
+
 void ledger_close(struct ledger *l)
 {
     free(l);
@@ -106,7 +111,7 @@ unsigned ledger_index(const struct ledger *l, const struct ledger_record *r)
     return (unsigned)(r - l->at->records);
 }
 
-struct ledger_record *ledger_take(struct ledger *l, const char *listener)
+struct ledger_record *ledger_take(struct ledger *l, const char *listener, uint64_t socket)
 {
     for (unsigned i = 0; i < l->records; i++) {
         unsigned at = (l->hint + i) % l->records;
@@ -119,6 +124,7 @@ struct ledger_record *ledger_take(struct ledger *l, const char *listener)
             serial = l->at->head.next_serial++;
         memset(r, 0, offsetof(struct ledger_record, ids));
         ledger_text(r->listener, sizeof(r->listener), listener);
+        r->socket = socket;
         r->request_at = r->answer_at = r->stream_at = r->end_at = LEDGER_NEVER;
         TRACE_SET(r->io.serial, serial);
         return r;

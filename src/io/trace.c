@@ -18,6 +18,15 @@ uint64_t trace_sent(const struct stream_trace *t, const struct stream_io *io)
     return total(t->sent, t->writing, io->write_base, io->write.msg_len);
 }
 
+uint64_t socket_identity(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t n = sizeof(cookie);
+
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 && n == sizeof(cookie) ? cookie
+                                                                                          : 0;
+}
+
 void socket_shut(int fd)
 {
     (void)shutdown(fd, SHUT_RDWR);

@@ -350,6 +350,32 @@ class SseTest(KeptCase):
 
 
 class StoreTest(KeptCase):
+    def test_a_socket_that_comes_back_under_the_name_of_another_is_closed(self):
+        line, http = self.line(), self.http()
+        self.wait_kept(2)
+        self.daemon.end(KILL)
+        store = self.daemon.store
+        a, b = store.connections()
+        other = {a: b, b: a}
+        store.fds = [(other.get(name, name), fd) for name, fd in store.fds]
+        self.daemon.start()
+        self.assertEqual(self.went_on(), (0, 2, 0))
+        line.wait_closed()
+        http.idle.pop().wait_closed()
+        self.wait_kept(0)
+
+    def test_names_are_never_those_of_another_ledger(self):
+        line = self.line()
+        self.wait_kept(1)
+        old = self.daemon.store.connections()
+        self.daemon.end(KILL)
+        os.pwrite(dict(self.daemon.store.fds)["ledger"], b"\xff", 8)
+        self.daemon.start()
+        line.wait_closed()
+        self.line()
+        self.wait_kept(1)
+        self.assertNotEqual(self.daemon.store.connections(), old)
+
     def test_a_connection_that_the_daemon_closes_ends_for_the_client_though_the_store_has_a_copy(self):
         http = self.http()
         self.wait_kept(1)

@@ -37,7 +37,7 @@ static void setup(void)
     memset(mem, 0, size);
     l = ledger_open(mem, size, true);
     ck_assert_ptr_nonnull(l);
-    r = ledger_take(l, "listener");
+    r = ledger_take(l, "listener", 1);
     watch = NULL;
     stores = 0;
 }
@@ -112,10 +112,10 @@ START_TEST(a_record_is_used_once_and_never_under_the_same_serial)
     uint64_t serial = r->io.serial;
     struct ledger_record *all[RECORDS] = {r};
     for (unsigned i = 1; i < RECORDS; i++)
-        ck_assert_ptr_nonnull(all[i] = ledger_take(l, "x"));
-    ck_assert_ptr_null(ledger_take(l, "x"));
+        ck_assert_ptr_nonnull(all[i] = ledger_take(l, "x", 1));
+    ck_assert_ptr_null(ledger_take(l, "x", 1));
     ledger_free(l, r);
-    ck_assert_ptr_eq(ledger_take(l, "x"), r);
+    ck_assert_ptr_eq(ledger_take(l, "x", 1), r);
     ck_assert_uint_ne(r->io.serial, serial);
     bool used[RECORDS] = {[2] = true};
     ledger_free(l, all[3]);
@@ -310,7 +310,7 @@ END_TEST
 
 START_TEST(input_is_lost_once_another_connection_was_read)
 {
-    struct ledger_record *other = ledger_take(l, "x");
+    struct ledger_record *other = ledger_take(l, "x", 1);
     r->speech = LEDGER_LINE;
     read_bytes(r, "{\"jso", 5);
     struct ledger_verdict v = judged(r);
@@ -326,7 +326,7 @@ END_TEST
 
 START_TEST(spilled_input_counts_for_the_place_where_it_was_left)
 {
-    struct ledger_record *other = ledger_take(l, "x");
+    struct ledger_record *other = ledger_take(l, "x", 1);
     read_bytes(r, "abcdef", 6);
     read_bytes(other, "-", 1);
     r->taken = 2;
@@ -397,7 +397,7 @@ END_TEST
 
 START_TEST(a_request_that_another_connection_brought_counts_with_that_one)
 {
-    struct ledger_record *post = ledger_take(l, "x");
+    struct ledger_record *post = ledger_take(l, "x", 1);
     r->speech = LEDGER_SSE;
     ledger_id_add(r, SLICE("5"), l, post, 40);
     ck_assert_uint_eq(judged(r).open_n, 0);
