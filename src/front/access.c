@@ -85,6 +85,12 @@ static const struct config_token *find_principal(const struct config *c, const c
     return NULL;
 }
 
+bool access_is_of(const struct client *c, const char *principal)
+{
+    return access_needs_token(c) ? strncmp(principal, "token:", 6) == 0
+                                 : strcmp(principal, c->peer->principal) == 0;
+}
+
 bool access_may_go_on(const struct front *f, const char *principal, const struct route *route)
 {
     if (strncmp(principal, "uid:", 4) == 0)

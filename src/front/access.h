@@ -22,6 +22,10 @@ const struct config_token *access_identify(const struct client *c, struct http_r
  * further ones summed up. */
 void access_refused(struct front *f, const char *from);
 
+/* Whether this connection, of which an earlier process says that this principal asked on it, can be
+ * that principal's: what the kernel tells must say the same. */
+bool access_is_of(const struct client *c, const char *principal);
+
 /* Whether what this principal began at that route may go on with the present configuration. */
 bool access_may_go_on(const struct front *f, const char *principal, const struct route *route);
 

@@ -172,7 +172,6 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
     struct peer_group *g = peers_get(&f->peers, &peer);
     struct client *c = client_adopt(l, fd, g, r, v);
     peers_put(&f->peers, g);
-    r->adoptions = v->rest.n ? r->adoptions + 1 : 0;
     switch ((enum ledger_speech)r->speech) {
     case LEDGER_UNKNOWN:
         if (!l->is_unix && front_limits(f)->idle_connection_timeout)
@@ -191,6 +190,8 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
         sse_go_on(c, v);
         break;
     }
+    if (v->rest.n == 0 && c->record)
+        TRACE_SET(c->record->adoptions, 0); /* else with the next message */
     return NULL;
 }
 
@@ -218,12 +219,15 @@ static void adopt_one(struct front *f, int fd, const char *name, bool *used, str
         r = NULL; /* the same name twice */
     if (r) {
         ledger_judge(ledger, r, &v);
+        TRACE_SET(r->adoptions, r->adoptions + 1); /* it may be what kills us */
         why = v.fate == LEDGER_CLOSE ? v.why : go_on(f, fd, r, &v);
     }
     if (!why) {
         used[ledger_index(ledger, r)] = true;
-        t->kept++;
-        t->answered += v.open_n;
+        bool closed = r->io.serial == 0; /* by those who were to go on with it, who said why */
+        t->kept += !closed;
+        t->closed += closed;
+        t->answered += closed ? 0 : v.open_n;
         return;
     }
     log_info(NULL, "connection %s of the process before is closed: %s", name, why);

@@ -306,7 +306,8 @@ void sse_go_on(struct client *c, const struct ledger_verdict *v)
     int e = -ENOENT;
     if (route && strlen(r->sse_id) == SSE_ID_CHARS)
         HASH_FIND(hh, c->front->sse_by_id, r->sse_id, SSE_ID_CHARS, ss);
-    bool may = route && access_may_go_on(c->front, r->principal, route);
+    bool may =
+        route && access_is_of(c, r->principal) && access_may_go_on(c->front, r->principal, route);
     if (may && !ss && strlen(r->sse_id) == SSE_ID_CHARS) {
         ss = sse_session_new(c->front, route, r->principal, r->sse_id);
         ss->log->last_seq = ss->log->lost_seq = r->event_seq;

@@ -1,6 +1,7 @@
 """Clients keep their connections over a restart, a crash and an upgrade of the daemon: through the descriptor store."""
 import fcntl
 import json
+import mmap
 import os
 import random
 import signal
@@ -347,6 +348,19 @@ class SseTest(KeptCase):
         sse.connect()
         self.assertIn(stream, sse.endpoint)
         self.assert_works(sse)
+
+    def test_a_stream_whose_record_names_another_owner_is_closed(self):
+        sse = self.sse()
+        self.wait_kept(2)
+        self.daemon.end(KILL)
+        with mmap.mmap(dict(self.daemon.store.fds)["ledger"], 0) as ledger:
+            at = ledger.find(b"anonymous\0")
+            self.assertGreater(at, 0)
+            ledger[at:at + 10] = b"uid:65534\0"
+        self.daemon.start()
+        self.assertEqual(self.went_on(), (1, 1, 0))  # the connection of its POSTs goes on
+        self.daemon.log.wait("an event stream of the process before is ended")
+        self.wait_kept(1)
 
 
 class StoreTest(KeptCase):
