@@ -32,6 +32,24 @@ START_TEST(nocase_folds_ascii_letters_only)
 }
 END_TEST
 
+/* Eight bytes are compared at once: each pair of bytes at each place among letters. */
+START_TEST(nocase_is_the_same_at_every_place)
+{
+    for (size_t at = 0; at < 11; at++) {
+        for (unsigned x = 0; x < 256; x++) {
+            for (unsigned y = 1; y < 256; y++) {
+                char a[] = "fedcbaABCDE", b[] = "FEDCBAabcde";
+                bool letters = (x | 0x20) >= 'a' && (x | 0x20) <= 'z' && x < 0x80;
+                a[at] = (char)x;
+                b[at] = (char)y;
+                ck_assert_int_eq(slice_is_nocase(slice_of(a, 11), b),
+                                 x == y || (letters && (x | 0x20) == (y | 0x20)));
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(trim_removes_spaces_and_tabs_only)
 {
     ck_assert(slice_is(slice_trim(SLICE(" \t a b\t ")), "a b"));
@@ -132,6 +150,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, eq_compares_bytes_and_length);
     tcase_add_test(tc, nocase_folds_ascii_letters_only);
+    tcase_add_test(tc, nocase_is_the_same_at_every_place);
     tcase_add_test(tc, trim_removes_spaces_and_tabs_only);
     tcase_add_test(tc, utf8_accepts_every_scalar_value_and_no_surrogate);
     tcase_add_loop_test(tc, utf8_refuses_malformed, 0, ARRAY_LEN(malformed));
