@@ -9,9 +9,18 @@
 
 _Static_assert(DIGEST_SIZE == SHA256_DIGEST_LENGTH, "the buffer fits the digest");
 
+/* Looking up the algorithm and making room for its state cost more than a short digest. Only a lack
+ * of memory makes any of this fail; a wrong digest must not go out for that. */
 void digest_sha256(struct slice s, unsigned char out[DIGEST_SIZE])
 {
-    SHA256((const unsigned char *)s.p, s.n, out);
+    static EVP_MD *algorithm;
+    static EVP_MD_CTX *state;
+    if (!state &&
+        (!(algorithm = EVP_MD_fetch(NULL, "SHA256", NULL)) || !(state = EVP_MD_CTX_new())))
+        abort();
+    if (!EVP_DigestInit_ex2(state, algorithm, NULL) || !EVP_DigestUpdate(state, s.p, s.n) ||
+        !EVP_DigestFinal_ex(state, out, NULL))
+        abort();
 }
 
 void digest_hmac_sha256(struct slice key, struct slice s, unsigned char out[DIGEST_SIZE])
