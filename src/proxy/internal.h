@@ -506,10 +506,27 @@ struct proxy {
     struct metrics *metrics; /* those of the process; each server has its own */
 };
 
-/* A call of the session begins; it, or the session itself, has ended. */
-void proxy_note_call(struct session *s);
-void proxy_note_call_end(struct session *s);
-void proxy_note_progress(struct proxy *p);
+/* A call or a session has ended, while the proxy perhaps waits for the last. */
+static inline void proxy_note_progress(struct proxy *p)
+{
+    if (p->stopping && !p->closing)
+        env_defer(p->env, &p->check_drained);
+}
+
+/* A call of the session begins. */
+static inline void proxy_note_call(struct session *s)
+{
+    endpoint_of(s->route)->own->in_flight++;
+}
+
+/* It, or the session itself, has ended. */
+static inline void proxy_note_call_end(struct session *s)
+{
+    struct endpoint *e = endpoint_of(s->route)->own;
+    if (--e->in_flight == 0 && e->gone)
+        env_defer(s->proxy->env, &e->check);
+    proxy_note_progress(s->proxy);
+}
 
 extern const struct pool_user proxy_pool_user;
 

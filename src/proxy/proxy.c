@@ -212,25 +212,6 @@ static void check_drained(void *arg)
         close_all(p, false);
 }
 
-void proxy_note_progress(struct proxy *p)
-{
-    if (p->stopping && !p->closing)
-        env_defer(p->env, &p->check_drained);
-}
-
-void proxy_note_call(struct session *s)
-{
-    endpoint_of(s->route)->own->in_flight++;
-}
-
-void proxy_note_call_end(struct session *s)
-{
-    struct endpoint *e = endpoint_of(s->route)->own;
-    if (--e->in_flight == 0 && e->gone)
-        env_defer(s->proxy->env, &e->check);
-    proxy_note_progress(s->proxy);
-}
-
 /* ---- life ---- */
 
 struct proxy *proxy_new(struct env *env, struct config *config, const struct proxy_transports *tr)
