@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* Asked several times for each message, so in most cases answered without asking the owner. */
 static struct ledger_record *record_of(struct duplex *d)
 {
-    struct client *c = d->client(d);
+    struct client *c = d->front->store ? d->client(d) : NULL;
     return c ? c->record : NULL;
 }
 
@@ -50,7 +51,7 @@ void duplex_init(struct duplex *d, struct front *f, enum session_transport trans
 
 uint64_t duplex_mark(struct duplex *d)
 {
-    const struct client *c = d->client(d);
+    const struct client *c = d->front->store ? d->client(d) : NULL;
     return c && c->record ? stream_queued_total(c->stream) : 0;
 }
 
@@ -88,10 +89,11 @@ void duplex_dropped(struct duplex *d, const struct call *call)
 static void note(struct duplex *d, struct slice id)
 {
     struct client *c = d->client(d);
-    const struct front_store *store = d->front->store;
+    if (!c || !c->record)
+        return;
     const struct ledger_record *via = d->source == c ? NULL : d->source->record;
-    if (c && c->record)
-        ledger_id_add(c->record, id, store->ledger, via, d->source == c || via ? d->source_end : 0);
+    ledger_id_add(c->record, id, d->front->store->ledger, via,
+                  d->source == c || via ? d->source_end : 0);
 }
 
 void duplex_done(struct duplex *d)
@@ -251,7 +253,7 @@ bool duplex_on_message(struct duplex *d, struct payload *text, struct buf *ret_e
                       MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request", ret_error);
     if (m.kind == RPC_BATCH)
         return on_batch(d, text, ret_error);
-    if (m.kind == RPC_REQUEST) {
+    if (m.kind == RPC_REQUEST && d->front->store) {
         note(d, rpc_span(text->text, m.id));
         d->commit(d);
     }

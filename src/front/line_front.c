@@ -156,7 +156,7 @@ static void on_lost_piece(struct line_client *lc, const struct line_piece *piece
     lc->skipping = false;
     adopt_write_error(&b, lc->duplex.route, slice_of(NULL, 0));
     p = (struct payload){.text = buf_peek(&b)};
-    write_line(lc, &p, NULL);
+    line_send(&lc->ch, NULL, DELIVER_NOTIFICATION, &p, NULL);
     buf_done(&b);
 }
 
@@ -194,8 +194,6 @@ static bool leaves_input(const struct line_client *lc)
 static void note_taken(struct line_client *lc, bool is_all)
 {
     struct ledger_record *r = lc->c->record;
-    if (!r)
-        return;
     if (!lc->reader.in_line)
         ledger_commit(r, client_taken(lc->c));
     if (is_all)
@@ -208,15 +206,16 @@ static void on_input(void *impl)
     struct client *c = lc->c;
     struct line_piece piece;
     size_t used;
-    line_reader_limit(&lc->reader, LINE_WHOLE, front_limits(c->front)->max_request_bytes);
     while (client_is_open(c) && !leaves_input(lc)) {
         bool got = line_next(&lc->reader, stream_input(c->stream), &used, &piece);
-        lc->duplex.source_end = client_taken(c) + used;
+        if (c->record)
+            lc->duplex.source_end = client_taken(c) + used;
         if (got)
             on_piece(lc, &piece);
         if (client_is_open(c)) {
             stream_consume(c->stream, used);
-            note_taken(lc, !got);
+            if (c->record)
+                note_taken(lc, !got);
         }
         if (!got)
             return;
@@ -330,6 +329,7 @@ static void on_session_end(struct duplex *d)
 static void on_follow(void *impl)
 {
     struct line_client *lc = impl;
+    line_reader_limit(&lc->reader, LINE_WHOLE, front_limits(lc->c->front)->max_request_bytes);
     if (lc->duplex.session || !route_is_gone(lc->duplex.route))
         return;
     lc->leave = true;
