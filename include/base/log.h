@@ -62,6 +62,13 @@ void log_set_listener(void (*fn)(void *arg, const struct log_record *r), void *a
  * stderr plainly. */
 void log_open(void);
 
+/* Whether lines go to the journal. */
+bool log_is_journal(void);
+
+/* Call before the process ends: waits for a moment until the journal has what was logged, because
+ * of a process that is no more it cannot tell the unit. */
+void log_settle(void);
+
 /* Events below this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);

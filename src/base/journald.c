@@ -4,15 +4,21 @@
  *
  * The kernel takes only a few hundred datagrams for a reader that does not read; a burst may fill
  * that up although journald is well. So the first event that is not taken waits for a moment. If
- * that was in vain, no other one waits until journald takes something again. */
+ * that was in vain, no other one waits until journald takes something again.
+ *
+ * journald learns from /proc to which unit the sender of an event belongs, when it reads the event.
+ * If that process has ended by then, `journalctl -u` does not show the event: the last words of one
+ * that cannot start would be missed just where they are looked for. */
 #include "base/journald.h"
 
 #include "base/util.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +26,8 @@
 #define JOURNALD_SOCKET "/run/systemd/journal/socket"
 #define PATIENCE_MS     10
 #define FIELDS_MAX      16
+#define SETTLE_MS       500
+#define SETTLE_STEP_MS  5
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNALD_SOCKET};
 static int fd = -1;    /* connected, or -1 */
@@ -84,4 +92,18 @@ bool journald_send(const struct iovec *fields, size_t n)
     }
     impatient = true;
     return false;
+}
+
+static bool is_read(void)
+{
+    int unread = 0;
+    return fd < 0 || ioctl(fd, SIOCOUTQ, &unread) < 0 || unread == 0;
+}
+
+void journald_settle(void)
+{
+    for (unsigned ms = 0; ms < SETTLE_MS && !is_read(); ms += SETTLE_STEP_MS)
+        (void)poll(NULL, 0, SETTLE_STEP_MS);
+    /* It has taken the last one, and looks into /proc now. */
+    (void)poll(NULL, 0, 2 * SETTLE_STEP_MS);
 }

@@ -12,4 +12,7 @@ void journald_open(const char *path);
 /* Sends one event: n fields "NAME=value", without line ends in them. false: nobody took it. */
 bool journald_send(const struct iovec *fields, size_t n);
 
+/* Waits, for half a second at most, until journald has read all that was sent. */
+void journald_settle(void);
+
 #endif

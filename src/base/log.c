@@ -362,6 +362,17 @@ void log_open(void)
         sink = SINK_TERMINAL;
 }
 
+bool log_is_journal(void)
+{
+    return sink == SINK_JOURNAL;
+}
+
+void log_settle(void)
+{
+    if (sink == SINK_JOURNAL)
+        journald_settle();
+}
+
 void log_set_level(enum log_level level)
 {
     threshold = level;

@@ -11,9 +11,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int out = -1;           /* read end of what is stderr during a test */
@@ -431,6 +434,33 @@ START_TEST(terminal_gets_colour_unless_refused)
 }
 END_TEST
 
+START_TEST(the_end_waits_until_the_journal_has_read_everything)
+{
+    use_journal(0);
+    log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "last words");
+    pid_t reader = fork();
+    if (reader == 0) {
+        usleep(100000);
+        _exit(*journal() ? 0 : 1);
+    }
+    log_settle();
+    int unread = -1, status = -1;
+    ck_assert_int_eq(ioctl(journald_fd, FIONREAD, &unread), 0);
+    ck_assert_int_eq(unread, 0);
+    ck_assert_int_eq(waitpid(reader, &status, 0), reader);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(the_end_comes_though_the_journal_is_stuck)
+{
+    use_journal(0);
+    log_error(LOG_CTX(.message_id = LOG_ID_FATAL), "last words");
+    log_settle();
+    ck_assert_ptr_nonnull(strstr(journal(), "last words"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base/log");
@@ -454,6 +484,8 @@ int main(void)
     tcase_add_test(tc, a_listener_hears_what_is_not_logged_too);
     tcase_add_test(tc, escape_is_that_of_the_log_and_bounded);
     tcase_add_test(tc, ids_are_random_and_none_is_used_twice);
+    tcase_add_test(tc, the_end_waits_until_the_journal_has_read_everything);
+    tcase_add_test(tc, the_end_comes_though_the_journal_is_stuck);
     tcase_add_test(tc, terminal_gets_colour_unless_refused);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
