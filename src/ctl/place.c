@@ -3,7 +3,9 @@
  * process does not have. The two differ only where the file leaves the place open.
  *
  * A file that nobody named and that cannot be read (it may belong to the service's user, or be
- * under work in an editor) is no reason not to try the default places. */
+ * under work in an editor) is no reason not to try the default places. Nor is one that has moved
+ * the socket since the daemon was started, for the service manager's own reload: that is what it is
+ * to tell the daemon of. */
 #include "ctl/place.h"
 
 #include "base/util.h"
@@ -98,7 +100,8 @@ static bool find(struct place *p, const char *socket, const char *config, const 
     if (config)
         return add_both(p, config, w, &p->warning);
     found = config_default_path(NULL);
-    if (!found || !add_both(p, found, w, &p->warning))
+    bool read = found && add_both(p, found, w, &p->warning);
+    if (!read || getenv("RUNTIME_DIRECTORY"))
         add_both(p, NULL, w, &error);
     free(error);
     free(found);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PLACE_PATHS_MAX 2
+#define PLACE_PATHS_MAX 4
 
 struct place {
     char *paths[PLACE_PATHS_MAX]; /* to be tried in this order */
@@ -15,7 +15,8 @@ struct place {
 };
 
 /* From --socket, else from the file of --config, else from the file that mcpoold would read, else
- * from the defaults. false: a file that was named cannot be read, and that was said on stderr. */
+ * from the defaults (also where a service manager has started us). false: a file that was named
+ * cannot be read, and that was said on stderr. */
 bool place_find(struct place *p, const char *socket, const char *config);
 
 /* The same for the socket that leads to one server, or, without a name, to the endpoint of all; but

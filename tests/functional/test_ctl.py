@@ -465,6 +465,17 @@ class NoDaemonTest(CtlCase):
         why = self.refused("status", env={"HOME": self.dir, "XDG_RUNTIME_DIR": self.dir})
         self.assertIn(os.path.join(self.dir, "mcpool", "admin.sock") + " or /run/mcpool/admin.sock: ", why)
 
+    def test_a_service_is_found_when_its_file_has_moved_the_socket(self):
+        config = os.path.join(self.dir, "mcpool")
+        os.mkdir(config)
+        with open(os.path.join(config, "mcpool.json"), "w") as f:
+            json.dump({"admin": "unix:/nowhere.sock"}, f)
+        os.chmod(f.name, 0o600)
+        env = {"HOME": self.dir, "XDG_CONFIG_HOME": self.dir}
+        self.assertIn("nothing listens at /nowhere.sock: ", self.refused("status", env=env))
+        self.assertIn("nothing listens at /nowhere.sock or /run/x/admin.sock or ",
+                      self.refused("status", env={**env, "RUNTIME_DIRECTORY": "/run/x"}))
+
     def test_a_path_that_no_socket_can_have(self):
         self.assertIn("longer than", self.refused("-s", "/" + "x" * 200, "status"))
 
