@@ -4,6 +4,7 @@
 #include "notify.h"
 #include "options.h"
 #include "reload.h"
+#include "reload_doc.h"
 
 #include "base/log.h"
 #include "base/version.h"
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sysexits.h>
 
 struct daemon {
     struct loop loop;
@@ -289,7 +291,24 @@ static void close_to_others(void)
                     "other processes of this user can look into mcpoold: %s", strerror(errno));
 }
 
-/* The daemon's life with that configuration; its exit status. */
+/* By hand they are lines as compilers write them; in the journal, events of the level they have. */
+static void say_findings(const struct config_errors *errs)
+{
+    if (!log_is_journal()) {
+        config_errors_write(errs, stderr);
+        return;
+    }
+    struct reload_lines l;
+    reload_lines_init(&l, errs);
+    for (size_t i = 0; i < l.n; i++)
+        log_event(l.is_error[i] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+                  LOG_CTX(.message_id = l.is_error[i] ? LOG_ID_FATAL : LOG_ID_STARTED), "%s",
+                  l.v[i]);
+    reload_lines_done(&l);
+}
+
+/* The daemon's life with that configuration; its exit status. A configuration that is wrong does
+ * not mend itself by another start, and the status tells that to the service manager. */
 static int serve(const char *path, const struct options *o)
 {
     struct daemon d = {
@@ -304,11 +323,11 @@ static int serve(const char *path, const struct options *o)
     struct config_errors errs;
     config_errors_init(&errs);
     int r = config_load(path, &d.params, &d.config, &errs);
-    config_errors_write(&errs, stderr);
+    say_findings(&errs);
     config_errors_done(&errs);
     if (r < 0) {
         inherit_free(d.inherited, NULL, NULL);
-        return EXIT_FAILURE;
+        return EX_CONFIG;
     }
     log_set_level(o->log_level >= 0 ? (enum log_level)o->log_level : d.config->log_level);
     d.events = event_ring_new(d.config);
@@ -351,5 +370,6 @@ int main(int argc, char **argv)
     int status = o.check ? (config_check(path, &params, stdout) ? EXIT_SUCCESS : EXIT_FAILURE)
                          : serve(path, &o);
     free(found);
+    log_settle();
     return status;
 }

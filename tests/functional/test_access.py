@@ -404,7 +404,7 @@ class ReachTest(TokenCase):
         for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0", "0:0"):
             with self.subTest(address):
                 started, checked = self.run_check(listen=[address])
-                self.assertEqual(started.returncode, 1)
+                self.assertEqual(started.returncode, 78)
                 self.assertRegex(started.stderr, r"mcpool\.json:\d+:\d+: error: .*can be reached from other machines")
                 self.assertIn("allow_unauthenticated", started.stderr)
                 self.assertEqual(checked.returncode, 1)
@@ -413,10 +413,10 @@ class ReachTest(TokenCase):
         for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
             for more in ({}, {"allow_unauthenticated": True}, {"tokens": self.tokens()}):
                 started, checked = self.run_check(admin_listen=address, **more)
-                self.assertEqual((started.returncode, checked.returncode), (1, 1))
+                self.assertEqual((started.returncode, checked.returncode), (78, 1))
                 self.assertIn("no loopback address", started.stderr)
         started, checked = self.run_check(admin="tcp:127.0.0.1:1")
-        self.assertEqual((started.returncode, checked.returncode), (1, 1))
+        self.assertEqual((started.returncode, checked.returncode), (78, 1))
 
     def test_allow_unauthenticated_opens_other_addresses(self):
         self.start({"demo": demo()}, {"listen": ["0.0.0.0:0"], "allow_unauthenticated": True})
@@ -438,8 +438,8 @@ class ReachTest(TokenCase):
     def test_C01_a_token_file_that_others_can_read_is_refused(self):
         os.chmod(self.path("alice"), 0o644)
         started, checked = self.run_check(tokens={"alice": {"file": self.path("alice")}})
+        self.assertEqual((started.returncode, checked.returncode), (78, 1))
         for r in (started, checked):
-            self.assertEqual(r.returncode, 1)
             self.assertRegex(r.stderr + r.stdout, r"mcpool\.json:\d+:\d+: error: .*can be used by others")
 
 

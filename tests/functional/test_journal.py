@@ -192,6 +192,12 @@ class ProcessTest(JournalCase):
         self.daemon.joined = True
         self.one("FATAL", "cannot create directory /proc/nowhere")
 
+    def test_errors_of_the_configuration_are_events(self):
+        self.start({"fake": fake()}, {"log_level": "inof"}, wait=False)
+        self.assertEqual(self.daemon.process.wait(DEADLINE), 78)
+        self.daemon.joined = True
+        self.one("FATAL", r'^\S+/mcpool\.json:\d+:\d+: error: "log_level" is "inof"', PRIORITY=3)
+
     def test_state_that_cannot_be_saved(self):
         self.begin(top={"state_dir": "/proc/sys"})
         self.one("STATE_UNSAVED", "cannot create the session key")

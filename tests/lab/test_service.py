@@ -5,13 +5,14 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import tarfile
 import tempfile
 import time
 
 from daemon import ROOT, poll_until
-from lab import INSTALLED_DEMO, LabCase, command, fake, systemctl
+from lab import ADDRESS, INSTALLED_DEMO, LabCase, command, fake, systemctl
 
 NODE_SERVER = os.path.join(ROOT, "tests", "helpers", "node_server.js")
 
@@ -67,6 +68,43 @@ class StartTest(LabCase):
             self.assertEqual((status["NoNewPrivs"], status["Seccomp"], int(status["CapBnd"], 16)), ("1", "2", 0))
         self.assertEqual(report["env"]["HOME"], "/var/lib/mcpool")
         self.assertEqual([k for k in report["env"] if k.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))], [])
+
+
+class MistakeTest(LabCase):
+    def spoil(self, d):
+        d.config["log_level"] = "inof"
+        d.configure()
+
+    def test_a_configuration_with_errors_is_not_tried_again_and_again(self):
+        d = self.configure()
+        self.spoil(d)
+        with self.assertRaises(AssertionError):
+            systemctl("start", "mcpool.service")
+        self.assertEqual(d.show("ActiveState", "Result", "ExecMainStatus", "NRestarts"), ["failed", "exit-code", "78", "0"])
+        said = self.wait_journal("inof", "_SYSTEMD_UNIT=mcpool.service")
+        self.assertEqual([(e["PRIORITY"], e["MESSAGE"].split(":")[0]) for e in said], [("3", d.config_path)])
+        del d.config["log_level"]
+        d.configure()
+        systemctl("start", "mcpool.service")
+        self.http("fake")
+
+    def test_what_cannot_be_had_at_the_moment_is_tried_again(self):
+        with socket.create_server(ADDRESS):
+            d = self.configure()
+            with self.assertRaises(AssertionError):
+                systemctl("start", "mcpool.service")
+            poll_until(lambda: d.generations() > 1, "another start")
+        d.wait_show("ActiveState", "active")
+        self.http("fake")
+
+    def test_a_kill_while_the_file_is_wrong(self):
+        """It stops, and clients are told by the end of their connections; none of them hangs."""
+        d = self.begin()
+        line = self.line("fake")
+        self.spoil(d)
+        os.kill(d.pid(), signal.SIGKILL)
+        d.wait_show("ActiveState", "failed")
+        line.wait_closed()
 
 
 class SandboxTest(LabCase):
@@ -198,3 +236,15 @@ class ReloadTest(LabCase):
             systemctl("reload", "mcpool.service")
         self.assertEqual(c.tool("record", {"nonce": "x"}), "x")
         self.assertEqual((d.pid(), d.show("ActiveState")), (pid, "active"))
+        # Of the daemon itself and of the reload that systemd waits for.
+        for who in ("mcpoold", "mcpoolctl"):
+            self.wait_journal("the configuration was not changed: 1 error", "_SYSTEMD_UNIT=mcpool.service", "_COMM=" + who)
+
+    def test_a_reload_finds_the_socket_that_the_file_has_moved(self):
+        d = self.begin()
+        d.config["admin"] = "unix:/run/mcpool/elsewhere.sock"
+        d.config["mcpServers"]["demo"] = INSTALLED_DEMO
+        d.configure()
+        systemctl("reload", "mcpool.service")
+        self.http("demo")
+        self.wait_journal("reload: admin was changed: needs a restart", "_SYSTEMD_UNIT=mcpool.service", "_COMM=mcpoold", "PRIORITY=4")
