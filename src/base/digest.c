@@ -1,7 +1,6 @@
 /* SHA-256 and what is made of it, by OpenSSL. */
 #include "base/digest.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -30,11 +29,6 @@ void digest_hmac_sha256(struct slice key, struct slice s, unsigned char out[DIGE
     if (!HMAC(EVP_sha256(), key.p, (int)key.n, (const unsigned char *)s.p, s.n, out, &n) ||
         n != DIGEST_SIZE)
         abort();
-}
-
-bool digest_eq(const void *a, const void *b, size_t n)
-{
-    return CRYPTO_memcmp(a, b, n) == 0;
 }
 
 void digest_text(const unsigned char digest[DIGEST_SIZE], char out[DIGEST_TEXT_SIZE])

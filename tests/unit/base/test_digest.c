@@ -15,6 +15,9 @@ START_TEST(sha256_of_the_standards_examples)
     digest_sha256(SLICE(""), d);
     digest_text(d, text);
     ck_assert_str_eq(text, "e3b0c44298fc1c149afbf4c8996fb924");
+    digest_sha256(SLICE("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), d);
+    digest_text(d, text);
+    ck_assert_str_eq(text, "248d6a61d20638b8e5c026930c3e6039");
 }
 END_TEST
 
@@ -38,12 +41,17 @@ END_TEST
 
 START_TEST(equal_is_equal_in_every_byte)
 {
-    char a[16] = "0123456789abcde", b[16];
-    ck_assert(digest_eq(a, a, sizeof(a)));
-    for (size_t i = 0; i < sizeof(a); i++) {
+    char a[DIGEST_SIZE + 3], b[sizeof(a)];
+    for (size_t i = 0; i < sizeof(a); i++)
+        a[i] = (char)(i * 7);
+    for (size_t n = 0; n <= sizeof(a); n++) {
         memcpy(b, a, sizeof(b));
-        b[i] ^= 1;
-        ck_assert(!digest_eq(a, b, sizeof(a)));
+        ck_assert(digest_eq(a, b, n));
+        for (size_t i = 0; i < sizeof(a) * 8; i++) {
+            b[i / 8] ^= (char)(1 << i % 8);
+            ck_assert_int_eq(digest_eq(a, b, n), i / 8 >= n);
+            b[i / 8] ^= (char)(1 << i % 8);
+        }
     }
     ck_assert(digest_eq(a, b, 0));
 }
