@@ -184,7 +184,6 @@ static int make_listener(struct front *f, const struct config *c, const struct d
         front_listener_unref(l);
         return r;
     }
-    front_listener_opened(l);
     if (!may_be_open(l, c)) {
         listener_free(l->listener);
         front_listener_unref(l);

@@ -226,10 +226,8 @@ void listener_store_name(const char *where, char out[LEDGER_LISTENER]);
  * -1. path: of a unix socket, or NULL. */
 int front_claim_listener(struct inherited *in, const char *where, const char *path);
 
-/* The listener was opened: names it. */
-void front_listener_opened(struct front_listener *l);
-
-/* Has the listener outlive the process, unless it does anyway; or not any more. */
+/* Names the listener and has it outlive the process, unless it does anyway; or not any more.
+ * Nothing without a store. */
 void front_listener_keep(struct front_listener *l);
 void front_listener_forget(struct front_listener *l);
 

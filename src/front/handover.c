@@ -34,6 +34,8 @@ void listener_store_name(const char *where, char out[LEDGER_LISTENER])
 int front_claim_listener(struct inherited *in, const char *where, const char *path)
 {
     char name[LEDGER_LISTENER], text[LEDGER_LISTENER + 64];
+    if (inherit_count(in) == 0)
+        return -1;
     listener_store_name(where, name);
     int fd = path ? inherit_claim_unix(in, name) : inherit_claim_inet(in, name);
     if (fd < 0 || !path || access(path, F_OK) == 0)
@@ -45,7 +47,8 @@ int front_claim_listener(struct inherited *in, const char *where, const char *pa
     return -1;
 }
 
-void front_listener_opened(struct front_listener *l)
+/* Not when it is opened: without a store, nobody asks. */
+static void name_listener(struct front_listener *l)
 {
     hash_text("", listener_address(l->listener), l->name);
     listener_store_name(l->where, l->store_name);
@@ -62,7 +65,10 @@ void front_listener_forget(struct front_listener *l)
 void front_listener_keep(struct front_listener *l)
 {
     struct front *f = l->front;
-    if (!f->store || l->stored || l->inherited)
+    if (!f->store)
+        return;
+    name_listener(l);
+    if (l->stored || l->inherited)
         return;
     int r = f->store->put(f->store->arg, l->store_name, listener_fd(l->listener));
     if (r < 0) {
