@@ -66,7 +66,6 @@ static void note_session(struct duplex *d)
 
 void duplex_answered(struct duplex *d, const struct call *call, uint64_t mark)
 {
-    struct ledger_record *r = record_of(d);
     if (!call)
         return;
     if (call_method(call) == MCP_INITIALIZE && d->session == call_session(call)) {
@@ -75,8 +74,10 @@ void duplex_answered(struct duplex *d, const struct call *call, uint64_t mark)
         else
             env_defer(d->front->env, &d->end);
     }
-    if (r)
-        ledger_id_answered(r, call_client_id(call), true, mark, duplex_mark(d));
+    const struct client *c = d->front->store ? d->client(d) : NULL;
+    if (c && c->record)
+        ledger_id_answered(c->record, call_client_id(call), true, mark,
+                           stream_queued_total(c->stream));
 }
 
 void duplex_dropped(struct duplex *d, const struct call *call)

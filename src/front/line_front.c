@@ -191,11 +191,11 @@ static bool leaves_input(const struct line_client *lc)
 
 /* What stands in the record of the input so far: nothing is owed but the line that is not complete.
  */
-static void note_taken(struct line_client *lc, bool is_all)
+static void note_taken(struct line_client *lc, uint64_t taken, bool is_all)
 {
     struct ledger_record *r = lc->c->record;
-    if (!lc->reader.in_line)
-        ledger_commit(r, client_taken(lc->c));
+    if (!lc->reader.in_line && r->taken != taken)
+        ledger_commit(r, taken);
     if (is_all)
         TRACE_SET(r->partial_at, stream_received_total(lc->c->stream));
 }
@@ -206,16 +206,17 @@ static void on_input(void *impl)
     struct client *c = lc->c;
     struct line_piece piece;
     size_t used;
+    uint64_t taken = c->record ? client_taken(c) : 0;
     while (client_is_open(c) && !leaves_input(lc)) {
         bool got = line_next(&lc->reader, stream_input(c->stream), &used, &piece);
-        if (c->record)
-            lc->duplex.source_end = client_taken(c) + used;
+        taken += used;
+        lc->duplex.source_end = taken;
         if (got)
             on_piece(lc, &piece);
         if (client_is_open(c)) {
             stream_consume(c->stream, used);
             if (c->record)
-                note_taken(lc, !got);
+                note_taken(lc, taken, !got);
         }
         if (!got)
             return;

@@ -228,9 +228,11 @@ static void deliver_input(struct stream *s)
  * others. */
 static __attribute__((noinline)) ssize_t read_traced(struct stream *s, char *to, size_t n)
 {
-    struct iovec iov = {.iov_base = to, .iov_len = n};
+    static struct iovec iov;
 
-    stream_io->read.msg_hdr = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1};
+    iov = (struct iovec){.iov_base = to, .iov_len = n};
+    stream_io->read.msg_hdr.msg_iov = &iov;
+    stream_io->read.msg_hdr.msg_iovlen = 1; /* the rest is always 0 */
     TRACE_SET(stream_io->read.msg_len, STREAM_IO_NOTHING);
     TRACE_SET(stream_io->read_base, s->received_total);
     if (to == stream_io->bytes) {
@@ -239,12 +241,10 @@ static __attribute__((noinline)) ssize_t read_traced(struct stream *s, char *to,
     }
     TRACE_SET(s->trace->reading, 1);
     int r = recvmmsg(s->rfd, &stream_io->read, 1, 0, NULL);
-    int err = errno;
     ssize_t got = r == 1 ? (ssize_t)stream_io->read.msg_len : -1;
     if (got > 0)
         TRACE_SET(s->trace->received, s->received_total + (uint64_t)got);
     TRACE_SET(s->trace->reading, 0);
-    errno = err;
     return got;
 }
 
@@ -405,20 +405,19 @@ void stream_write_blob(struct stream *s, struct blob *b, size_t off, size_t n)
 static __attribute__((noinline)) ssize_t write_traced(struct stream *s, struct iovec *iov,
                                                       int count)
 {
-    stream_io->write.msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = (size_t)count};
+    stream_io->write.msg_hdr.msg_iov = iov;
+    stream_io->write.msg_hdr.msg_iovlen = (size_t)count;
     TRACE_SET(stream_io->write.msg_len, STREAM_IO_NOTHING);
     TRACE_SET(stream_io->write_base, s->sent_total);
     TRACE_SET(s->trace->target, s->sent_total + s->out.n);
     TRACE_SET(s->trace->writing, 1);
     int r = sendmmsg(s->wfd, &stream_io->write, 1, MSG_NOSIGNAL);
-    int err = errno;
     ssize_t sent = r == 1 ? (ssize_t)stream_io->write.msg_len : -1;
     if (sent > 0)
         TRACE_SET(s->trace->sent, s->sent_total + (uint64_t)sent);
     if (sent == (ssize_t)s->out.n)
         TRACE_SET(s->trace->flushed, s->sent_total + s->out.n);
     TRACE_SET(s->trace->writing, 0);
-    errno = err;
     return sent;
 }
 
@@ -638,6 +637,8 @@ void stream_go_on(struct stream *s, uint64_t received, uint64_t sent, struct sli
 void stream_use_io(struct stream_io *io)
 {
     stream_io = io ? io : &own_io;
+    /* Of an earlier process only msg_len means anything. */
+    stream_io->read.msg_hdr = stream_io->write.msg_hdr = (struct msghdr){0};
 }
 
 void stream_shut(struct stream *s)
