@@ -63,7 +63,9 @@ static void drop(void *arg, const char *name)
 static void *map(int fd, size_t size)
 {
     void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return mem == MAP_FAILED ? NULL : mem;
+    if (mem == MAP_FAILED)
+        return NULL;
+    return mem;
 }
 
 static void unmap(struct handover *h)

@@ -302,13 +302,14 @@ void sse_go_on(struct client *c, const struct ledger_verdict *v)
     struct http_conn *h = c->impl;
     struct ledger_record *r = c->record;
     const struct route *route = front_route(c->listener, slice_str(r->route));
+    bool named = slice_str(r->sse_id).n == SSE_ID_CHARS;
     struct sse_session *ss = NULL;
     int e = -ENOENT;
-    if (route && strlen(r->sse_id) == SSE_ID_CHARS)
+    if (route && named)
         HASH_FIND(hh, c->front->sse_by_id, r->sse_id, SSE_ID_CHARS, ss);
     bool may =
         route && access_is_of(c, r->principal) && access_may_go_on(c->front, r->principal, route);
-    if (may && !ss && strlen(r->sse_id) == SSE_ID_CHARS) {
+    if (may && !ss && named) {
         ss = sse_session_new(c->front, route, r->principal, r->sse_id);
         ss->log->last_seq = ss->log->lost_seq = r->event_seq;
         join(ss, h);
