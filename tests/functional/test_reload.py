@@ -627,8 +627,7 @@ class BadFileTest(ReloadCase):
         taken = socket.create_server(("127.0.0.1", 0))
         cases = {
             "not JSON": ('{"mcpServers": ', r"mcpool\.json:1:\d+: error"),
-            "an unknown key": (json.dumps(dict(self.file, resilence={})), "unknown key .resilence., ?.* did you mean|"
-                                                                          "unknown key .resilence.; did you mean"),
+            "an unknown key": (json.dumps(dict(self.file, resiliece={})), r"unknown key .resiliece.[,;].* did you mean"),
             "a bad value": (json.dumps(dict(self.file, limits={"max_batch": -1})), "max_batch"),
             "a bad server": (json.dumps(dict(listed, mcpServers={"new": {"command": 7}})), "command"),
             "nothing": ("", "error"),

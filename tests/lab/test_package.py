@@ -10,7 +10,7 @@ from run import ROOT, UNITS
 
 PACKAGES = glob.glob(os.path.join(ROOT, "build/deb/mcpool_*.deb"))
 STAGED = ["/usr/bin/mcpoold", "/usr/bin/mcpoolctl", "/usr/bin/mcpool-demo"] + ["/" + f for f in UNITS.values()]
-SAVED = "/root/staged"
+SAVED = "/opt/staged"
 
 
 def left_behind():
