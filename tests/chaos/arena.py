@@ -229,11 +229,7 @@ class Arena:
 
     def bad_log_lines(self):
         """Reports of sanitizers, and lines of level critical."""
-        saved, self.daemon.log.lines = self.daemon.log.lines, self.log_lines()
-        try:
-            return self.daemon.problems()
-        finally:
-            self.daemon.log.lines = saved
+        return self.daemon.problems(self.log_lines())
 
 
 def environment_of(pid):

@@ -104,9 +104,7 @@ class ResilienceCase(AdminCase):
 
     def lines(self, pattern, server="fake", start=0):
         """Log lines about that server."""
-        with self.daemon.log.changed:
-            lines = self.daemon.log.lines[start:]
-        return [line for line in lines if " server=%s " % server in line and re.search(pattern, line)]
+        return [line for line in self.daemon.log.lines[start:] if " server=%s " % server in line and re.search(pattern, line)]
 
     def wait_lines(self, pattern, count, server="fake", start=0):
         def enough():
