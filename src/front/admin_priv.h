@@ -36,6 +36,7 @@ struct admin {
     struct listener *port;     /* config->admin_listen; NULL = none */
     struct event_ring *events; /* borrowed; NULL: none are kept */
     usec_t started_at;
+    usec_t wall_offset; /* wall clock - monotonic clock, since the wall clock was last set */
     TAILQ_HEAD(admin_conns, admin_conn) conns;
     unsigned connections; /* of the socket, in conns */
     unsigned port_connections;
@@ -80,7 +81,7 @@ typedef void (*admin_answer)(const struct admin_request *r, struct admin_reply *
 #define ADMIN_TEXT "text/plain; charset=utf-8"
 
 /* What documents of this moment tell of, to somebody who may change things. */
-struct admin_view admin_view_now(const struct admin *a);
+struct admin_view admin_view_now(struct admin *a);
 
 /* Acts on a request and fills in *ret, of which body and doc become the caller's. head is borrowed.
  */

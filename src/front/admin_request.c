@@ -305,14 +305,25 @@ static bool read_query(const struct endpoint *e, struct slice query, struct admi
     return r->dry_run;
 }
 
-struct admin_view admin_view_now(const struct admin *a)
+/* Two clocks cannot be read at once. What happened once is told with one and the same time whenever
+ * it is told: readers compare them, above all the start, to see that another process answers. */
+static void follow_wall_clock(struct admin *a)
 {
+    usec_t offset = clock_realtime() - clock_monotonic();
+    usec_t off = offset > a->wall_offset ? offset - a->wall_offset : a->wall_offset - offset;
+    if (off > 100 * USEC_PER_MSEC)
+        a->wall_offset = offset;
+}
+
+struct admin_view admin_view_now(struct admin *a)
+{
+    follow_wall_clock(a);
     return (struct admin_view){
         .proxy = a->proxy,
         .front = a->front,
         .env = &a->loop->env,
         .started_at = a->started_at,
-        .wall_offset = clock_realtime() - a->loop->env.now,
+        .wall_offset = a->wall_offset,
     };
 }
 

@@ -101,6 +101,8 @@ class StatusTest(AdminCase):
         self.assertEqual(top["connections"], 0)
         self.assertGreater(top["rss_bytes"], MIB)
         self.assertRegex(top["started_at"], RFC3339)
+        for _ in range(50):
+            self.assertEqual(self.json("/status")["started_at"], top["started_at"])
         self.assertEqual([s["name"] for s in top["servers"]], ["fake", "missing"])
         for s in top["servers"]:
             for group, names in self.NAMES.items():
