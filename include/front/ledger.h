@@ -134,6 +134,9 @@ void ledger_id_answered(struct ledger_record *r, struct slice id, bool noted, ui
 /* There will be no answer. */
 void ledger_id_drop(struct ledger_record *r, struct slice id);
 
+/* Forgets the requests that do not count: they are input still, and will be noted again. */
+void ledger_forget_uncounted(struct ledger *l, struct ledger_record *r);
+
 /* Leaves bytes beyond `taken` to the next process. false: there is no room. */
 bool ledger_spill(struct ledger *l, struct ledger_record *r, struct slice bytes);
 

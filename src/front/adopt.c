@@ -169,6 +169,8 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
         listener_closed(l->listener);
         return "input was lost";
     }
+    if (v->fate == LEDGER_DUPLEX)
+        ledger_forget_uncounted(f->store->ledger, r);
     struct peer_group *g = peers_get(&f->peers, &peer);
     struct client *c = client_adopt(l, fd, g, r, v);
     peers_put(&f->peers, g);
@@ -187,7 +189,10 @@ static const char *go_on(struct front *f, int fd, struct ledger_record *r, struc
     case LEDGER_SSE:
         http_conn_start(c);
         http_conn_go_on(c, v);
-        sse_go_on(c, v);
+        if (v->fate == LEDGER_DUPLEX)
+            sse_go_on(c, v);
+        else
+            TRACE_SET(r->speech, LEDGER_HTTP);
         break;
     }
     if (v->rest.n == 0 && c->record)

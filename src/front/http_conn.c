@@ -643,7 +643,7 @@ void http_conn_start(struct client *c)
     task_init(&h->task, run_task, h);
     c->ops = &http_conn_ops;
     c->impl = h;
-    if (c->record)
+    if (c->record && c->record->speech != LEDGER_SSE) /* else it goes on as it was, or ends */
         TRACE_SET(c->record->speech, LEDGER_HTTP);
     /* Unix connections have no timer until they speak. */
     if (limits_of(h)->idle_connection_timeout && !timer_armed(&c->timer))

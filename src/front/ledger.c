@@ -326,6 +326,13 @@ static bool counts(struct ledger *l, const struct ledger_record *r, const struct
     return s->at <= via->taken;
 }
 
+void ledger_forget_uncounted(struct ledger *l, struct ledger_record *r)
+{
+    for (unsigned i = 0; i < r->seats; i++)
+        if (r->ids[i].n && !counts(l, r, &r->ids[i]))
+            TRACE_SET(r->ids[i].n, 0);
+}
+
 /* The requests without an answer, and whether one was cut off in the middle of it. */
 static bool collect(struct ledger *l, const struct ledger_record *r, struct ledger_verdict *v)
 {
@@ -391,7 +398,8 @@ void ledger_judge(struct ledger *l, const struct ledger_record *r, struct ledger
     ret->partial = ret->lost && r->partial_at == ret->received;
     if (r->speech == LEDGER_UNKNOWN)
         return;
-    if (r->speech == LEDGER_HTTP) {
+    /* An event stream that has not begun to go out is a request like others. */
+    if (r->speech == LEDGER_HTTP || (r->speech == LEDGER_SSE && ret->sent < r->stream_at)) {
         judge_http(l, r, ret);
         return;
     }

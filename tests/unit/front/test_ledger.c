@@ -121,7 +121,7 @@ START_TEST(a_record_is_used_once_and_never_under_the_same_serial)
     bool used[RECORDS] = {[2] = true};
     ledger_free(l, all[3]);
     ((struct header *)mem)->next_serial = 0;
-    ck_assert_ptr_eq(ledger_take(l, "x"), all[3]);
+    ck_assert_ptr_eq(ledger_take(l, "x", 1), all[3]);
     ck_assert_uint_ne(all[3]->io.serial, 0);
     ledger_sweep(l, used);
     for (unsigned i = 0; i < RECORDS; i++)
@@ -400,6 +400,7 @@ START_TEST(a_request_that_another_connection_brought_counts_with_that_one)
 {
     struct ledger_record *post = ledger_take(l, "x", 1);
     r->speech = LEDGER_SSE;
+    r->stream_at = 0;
     ledger_id_add(r, SLICE("5"), l, post, 40);
     ck_assert_uint_eq(judged(r).open_n, 0);
     post->io.received = 40;
@@ -407,6 +408,38 @@ START_TEST(a_request_that_another_connection_brought_counts_with_that_one)
     ck_assert_uint_eq(judged(r).open_n, 1);
     ledger_free(l, post);
     ck_assert_uint_eq(judged(r).open_n, 1);
+}
+END_TEST
+
+START_TEST(a_request_that_is_read_again_is_not_noted_twice)
+{
+    r->speech = LEDGER_LINE;
+    ledger_id_add(r, SLICE("4"), NULL, NULL, 0);
+    ledger_id_add(r, SLICE("5"), NULL, NULL, 10); /* the process dies before it is committed */
+    ledger_forget_uncounted(l, r);
+    ck_assert_uint_eq(judged(r).open_n, 1);
+    ledger_id_add(r, SLICE("5"), NULL, NULL, 10);
+    read_bytes(r, "0123456789", 10);
+    ledger_commit(r, 10);
+    ledger_id_answered(r, SLICE("5"), true, 0, 20);
+    sent(r, 20);
+    struct ledger_verdict v = judged(r);
+    ck_open(&v, 1, "4");
+}
+END_TEST
+
+START_TEST(an_event_stream_whose_head_was_not_sent_is_a_request_without_an_answer)
+{
+    r->speech = LEDGER_SSE;
+    read_bytes(r, "x", 1);
+    ledger_request(r, 10, 0);
+    ledger_commit(r, 1);
+    r->answer_at = 10;
+    r->stream_at = 200;
+    sent(r, 10);
+    ck_fate(r, LEDGER_ANSWER);
+    sent(r, 300);
+    ck_fate(r, LEDGER_DUPLEX);
 }
 END_TEST
 
@@ -536,6 +569,8 @@ int main(void)
     tcase_add_test(tc, seats_are_used_again_only_when_the_answer_was_sent);
     tcase_add_test(tc, an_id_that_is_too_long_is_in_flight_unlisted);
     tcase_add_test(tc, a_request_that_another_connection_brought_counts_with_that_one);
+    tcase_add_test(tc, a_request_that_is_read_again_is_not_noted_twice);
+    tcase_add_test(tc, an_event_stream_whose_head_was_not_sent_is_a_request_without_an_answer);
     tcase_add_test(tc, the_same_id_twice_is_answered_twice);
     tcase_add_test(tc, what_makes_no_sense_is_closed);
     tcase_add_test(tc, no_bytes_whatever_lead_out_of_the_ledger);
