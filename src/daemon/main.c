@@ -45,6 +45,7 @@ struct daemon {
     unsigned stops; /* SIGTERM and SIGINT that have come */
     bool finishing; /* nothing is left but what clients have not read yet */
     struct event_ring *events;
+    struct event_watch stir; /* the notification's, of what happens */
     struct handover *handover;
     struct config_params params;
     struct reload *reload;
@@ -235,6 +236,12 @@ static int make_proxy(struct daemon *d)
     return 0;
 }
 
+static void on_event(void *arg, const struct log_record *r)
+{
+    (void)r;
+    notify_stir(arg);
+}
+
 static int run(struct daemon *d)
 {
     int r = loop_init(&d->loop);
@@ -250,6 +257,8 @@ static int run(struct daemon *d)
         return r;
     }
     d->notify = notify_new(&d->loop.env, d->proxy);
+    d->stir = (struct event_watch){.fn = on_event, .arg = d->notify};
+    event_ring_watch(d->events, &d->stir);
     r = front_new(&d->loop, d->proxy, d->config, d->inherited, &d->front);
     if (r == 0)
         r = admin_new(&d->loop, d->proxy, d->config, d->inherited, &d->admin);
@@ -272,6 +281,7 @@ static int run(struct daemon *d)
     admin_free(d->admin);
     front_free(d->front);
     handover_free(d->handover);
+    event_ring_unwatch(&d->stir);
     notify_free(d->notify);
     proxy_free(d->proxy);
     journal_close(d->journal);

@@ -4,6 +4,10 @@
  * `unsent` while the manager does not read, and nothing overtakes it. Status, requests for time and
  * signs of life are dropped instead: there will be a newer one.
  *
+ * Each second the status is looked at while it changes. When it does not any more, nobody looks
+ * until something happens that is worth a line in the log, or a sign of life is due anyway: a
+ * process with nothing to do sleeps.
+ *
  * A sign of life says more than that the loop turns. Each server has a sweep and a monitor, which
  * bring its connections back; if one of them stopped ticking the process would look well and heal
  * nothing any more. So WATCHDOG=1 is sent only while all of them tick (server_overdue), and when
@@ -25,8 +29,11 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-/* How often the status is looked at, and more time asked for. */
+/* How often the status is looked at while it changes, and more time asked for. */
 #define SPAN (1 * USEC_PER_SEC)
+
+/* The same in silence: sessions and calls come and go without a line in the log. */
+#define QUIET_SPAN (10 * USEC_PER_SEC)
 
 /* How often first attempts are looked at. */
 #define START_SPAN (50 * USEC_PER_MSEC)
@@ -152,8 +159,9 @@ static void write_status(const struct notify *n, struct buf *out)
         buf_done(&t.names[i]);
 }
 
-/* With what is to be said along with it, if anything; nothing when nothing is new. */
-static void send_status(struct notify *n, const char *with)
+/* With what is to be said along with it, if anything; nothing when nothing is new. Whether it has
+ * changed. */
+static bool send_status(struct notify *n, const char *with)
 {
     struct buf status = BUF_INIT, text = BUF_INIT;
     write_status(n, &status);
@@ -170,6 +178,22 @@ static void send_status(struct notify *n, const char *with)
     }
     buf_done(&text);
     buf_done(&status);
+    return changed;
+}
+
+/* Looks at the status, and when to do so again. */
+static void look(struct notify *n)
+{
+    struct env *env = n->env;
+    if (!n->supervised)
+        return;
+    bool changed = send_status(n, "");
+    if (n->unsent)
+        env_timer_set(env, &n->tick, env->now + START_SPAN);
+    else if (changed)
+        env_timer_set(env, &n->tick, env->now + SPAN);
+    else if (n->beat_span == 0 || n->beat_span > QUIET_SPAN)
+        env_timer_set(env, &n->tick, env->now + QUIET_SPAN);
 }
 
 /* ---- ticks ---- */
@@ -178,7 +202,7 @@ static void become_ready(struct notify *n)
 {
     n->phase = PHASE_RUNNING;
     send_surely(n, "READY=1\n");
-    send_status(n, "");
+    look(n);
 }
 
 /* Whether it is time to ask for more. */
@@ -208,24 +232,24 @@ static void on_tick(void *arg)
 {
     struct notify *n = arg;
     struct env *env = n->env;
-    bool flushed = flush(n);
+    (void)flush(n);
     switch (n->phase) {
     case PHASE_NEW:
         break;
     case PHASE_STARTING:
+        env_timer_set(env, &n->tick, env->now + START_SPAN);
         while_starting(n);
         break;
     case PHASE_RUNNING:
     case PHASE_RELOADING:
-        send_status(n, "");
+        look(n);
         break;
     case PHASE_STOPPING:
         if (extend(n))
             send_status(n, EXTENSION);
+        env_timer_set(env, &n->tick, env->now + (n->unsent ? START_SPAN : SPAN));
         break;
     }
-    env_timer_set(env, &n->tick,
-                  env->now + (n->phase == PHASE_STARTING || !flushed ? START_SPAN : SPAN));
 }
 
 /* ---- signs of life ---- */
@@ -257,6 +281,8 @@ static void on_beat(void *arg)
     }
     (void)send_if_possible(n, "WATCHDOG=1\n");
     env_timer_set(env, &n->beat, env->now + n->beat_span);
+    if (n->phase == PHASE_RUNNING && !timer_armed(&n->tick))
+        look(n);
 }
 
 /* ---- life ---- */
@@ -288,6 +314,14 @@ void notify_started(struct notify *n)
         env_timer_set(env, &n->tick, env->now);
     if (n->beat_span)
         env_timer_set(env, &n->beat, env->now);
+}
+
+void notify_stir(struct notify *n)
+{
+    usec_t at = n->env->now + SPAN;
+    if (n->supervised && n->phase == PHASE_RUNNING &&
+        (!timer_armed(&n->tick) || n->tick.due_at > at))
+        env_timer_set(n->env, &n->tick, at);
 }
 
 void notify_reloading(struct notify *n)

@@ -90,7 +90,7 @@ class ReadyTest(NotifyCase):
 
 class StatusTest(NotifyCase):
     def test_it_follows_what_happens(self):
-        self.begin({"fake": fake()}, {"health_check_interval": 0.1})
+        self.begin({"fake": fake()}, {"health_check_interval": 0.1}, env={"WATCHDOG_USEC": "2000000"})
         at, _ = self.manager.wait_for("READY", "1")
         c = self.http("fake")
         call, _ = self.hold(c)

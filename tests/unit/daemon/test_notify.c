@@ -182,6 +182,57 @@ START_TEST(what_must_arrive_waits_until_the_manager_reads)
 }
 END_TEST
 
+#define ONE  "STATUS=1 server: 1 healthy; 1 session,"
+#define NONE "STATUS=1 server: 1 healthy; 0 sessions,"
+
+/* Sessions come and go without a word; whoever looked each second would tell at once. */
+START_TEST(in_silence_hardly_anybody_looks)
+{
+    struct client c;
+    start(false, false);
+    pass(5 * S);
+    (void)heard_of("");
+    client_open(&c, "uid:1", "{}");
+    ck_assert_uint_eq(heard_within(4 * S, ""), 0);
+    int waited = 0;
+    for (; waited < 8 && heard_of(ONE) == 0; waited++)
+        pass(S);
+    ck_assert_int_lt(waited, 8);
+    client_close(&c);
+    ck_assert_uint_eq(heard_within(2 * S, NONE), 1); /* while it changes they do */
+    finish();
+}
+END_TEST
+
+START_TEST(who_is_stirred_looks)
+{
+    struct client c;
+    start(false, false);
+    pass(5 * S);
+    (void)heard_of("");
+    client_open(&c, "uid:1", "{}");
+    notify_stir(notify);
+    pass(S / 2);
+    notify_stir(notify); /* does not put it off */
+    pass(S / 2);
+    ck_assert_uint_eq(heard_of(ONE), 1);
+    client_close(&c);
+    finish();
+}
+END_TEST
+
+START_TEST(signs_of_life_bring_the_status_along)
+{
+    struct client c;
+    start(false, true);
+    ck_assert_uint_eq(heard_within(5 * S, "STATUS=1 server: 1 healthy"), 1);
+    client_open(&c, "uid:1", "{}");
+    ck_assert_uint_eq(heard_within(WATCHDOG_USEC / 2 + S, ONE), 1);
+    client_close(&c);
+    finish();
+}
+END_TEST
+
 START_TEST(signs_of_life_come_twice_in_the_managers_time)
 {
     start(false, true);
@@ -263,6 +314,9 @@ int main(void)
     tcase_add_test(t, a_reload_during_the_start_is_not_told);
     tcase_add_test(t, nothing_but_the_stop_is_told_once_it_began);
     tcase_add_test(t, what_must_arrive_waits_until_the_manager_reads);
+    tcase_add_test(t, in_silence_hardly_anybody_looks);
+    tcase_add_test(t, who_is_stirred_looks);
+    tcase_add_test(t, signs_of_life_bring_the_status_along);
     tcase_add_test(t, signs_of_life_come_twice_in_the_managers_time);
     tcase_add_test(t, a_sweep_that_does_not_tick_ends_them);
     tcase_add_test(t, so_does_a_monitor);
