@@ -74,9 +74,8 @@ static void note_request(struct http_conn *h, unsigned flags)
         return;
     h->noted = true;
     ledger_request(r, stream_queued_total(h->conn->stream), flags_of(h) | flags);
-    if (route && route != h->noted_route)
+    if (route && strcmp(r->route, route->name) != 0)
         ledger_text(r->route, sizeof(r->route), route->name);
-    h->noted_route = route ? route : h->noted_route;
 }
 
 void http_conn_note_id(struct http_conn *h, struct slice id, unsigned flags)

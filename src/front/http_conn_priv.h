@@ -29,16 +29,15 @@ struct http_conn {
     struct client *conn;
     enum http_state state;
     enum body_use use;
-    bool http10;                     /* this request came as HTTP/1.0 */
-    bool keep_alive;                 /* another request may follow this one */
-    bool head_only;                  /* the method is HEAD: no body in the answer */
-    bool chunked;                    /* a response in pieces is under way, in chunks */
-    bool streaming;                  /* a response in pieces is under way */
-    bool running;                    /* run() is on the stack */
-    bool noted;                      /* this request stands in the record ... */
-    bool committed;                  /* ... and counts */
-    const struct route *noted_route; /* which stands in the record */
-    bool in_head;                    /* the first byte of a head has come, the last has not */
+    bool http10;        /* this request came as HTTP/1.0 */
+    bool keep_alive;    /* another request may follow this one */
+    bool head_only;     /* the method is HEAD: no body in the answer */
+    bool chunked;       /* a response in pieces is under way, in chunks */
+    bool streaming;     /* a response in pieces is under way */
+    bool running;       /* run() is on the stack */
+    bool noted : 1;     /* this request stands in the record ... */
+    bool committed : 1; /* ... and counts */
+    bool in_head;       /* the first byte of a head has come, the last has not */
     struct http1_scan scan;
     struct http1_body body;
     usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
