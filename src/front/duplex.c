@@ -162,6 +162,17 @@ static void initialize(struct duplex *d, struct payload *text, const struct rpc_
     session_submit(d->session, d->channel, text, m);
 }
 
+/* Sessions end before the servers do, connections after them: what comes in between is not the
+ * client's mistake. */
+static void refuse_stopping(struct duplex *d, struct slice id)
+{
+    struct buf b = BUF_INIT;
+    proxy_write_error(&b, id, MCP_E_INTERNAL, REASON_SHUTTING_DOWN,
+                      *d->route->name ? d->route->name : NULL, "no", 0, "mcpool is shutting down");
+    send_text(d, id, &b);
+    buf_done(&b);
+}
+
 /* A request for which there is no session. */
 static void before_initialize(struct duplex *d, struct payload *text, const struct rpc_msg *m)
 {
@@ -175,6 +186,8 @@ static void before_initialize(struct duplex *d, struct payload *text, const stru
         buf_done(&b);
     } else if (m->method == MCP_SERVER_DISCOVER) {
         refuse(d, id, MCP_E_METHOD_NOT_FOUND, REASON_NONE, "Method not found", NULL);
+    } else if (d->front->draining) {
+        refuse_stopping(d, id);
     } else {
         refuse(d, id, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST, "Invalid Request: not initialized",
                NULL);

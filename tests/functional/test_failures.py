@@ -129,6 +129,20 @@ class StopTest(DaemonCase):
         self.daemon.join()
         self.assertEqual(self.daemon.ledger("fake", "run", nonce="no"), [])
 
+    def test_requests_while_servers_take_long_to_end_are_refused_like_those_before(self):
+        """Sessions have ended by then. Clients were told that they are not initialized, as if it were their mistake."""
+        self.daemon.stop()
+        self.start({"fake": fake("--ignore-term")}, {"resilience": SINGLE, "limits": {"shutdown_grace": 60}})
+        c = self.line("fake")
+        mark = self.daemon.log.mark()
+        self.terminate()
+        self.daemon.log.wait("session ended", mark)
+        for _ in range(2):
+            self.assert_error(c.start_tool("record", {"nonce": "no"}).error(), -32603, "shutting_down", "no", "fake")
+        self.terminate()  # the second time it does not wait
+        self.daemon.join()
+        self.assertEqual(self.daemon.ledger("fake", "run", nonce="no"), [])
+
     def test_a_call_that_does_not_end_is_given_up_after_the_drain(self):
         self.daemon.stop()
         self.start(config={"resilience": SINGLE, "limits": {"drain_timeout": 0.5, "shutdown_grace": 0.3}})
