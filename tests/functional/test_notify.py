@@ -65,7 +65,7 @@ class ReadyTest(NotifyCase):
 
     def test_dead_servers_do_not_hold_it_up(self):
         self.begin({"dead": fake("--exit-at-start", "1"), "gone": {"command": "/does/not/exist"}, "well": fake(),
-                    "deaf": fake("--hang-handshake")}, {"operation_timeout": 0.5})
+                    "deaf": fake("--hang-handshake")}, {"operation_timeout": 2})
         at, _ = self.manager.wait_for("READY", "1")
         self.status(r"^4 servers: 1 healthy, 3 unhealthy \([a-z]+, [a-z]+, [a-z]+\); 0 sessions", at)
         self.http("well")  # and it listens by then

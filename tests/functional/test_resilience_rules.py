@@ -320,8 +320,8 @@ class SweepTest(ResilienceCase):
 
     def test_operation_timeout_ends_a_handshake_that_hangs(self):
         self.mood("--hang-handshake")
-        self.begin(operation_timeout=0.3)
-        failed = self.wait_log(r"reason=timeout connection attempt 1 failed after (0\.[3-9]|[1-9])\S* s: the server did not "
+        self.begin(operation_timeout=1)
+        failed = self.wait_log(r"reason=timeout connection attempt 1 failed after [1-9]\S* s: the server did not "
                                r"answer initialize within operation_timeout")
         self.assertIn(" warning ", failed)
         self.mood()
@@ -330,7 +330,7 @@ class SweepTest(ResilienceCase):
         self.assertEqual(self.metric("mcpool_recovery_attempts_total", outcome="success"), 1)
 
     def test_operation_timeout_ends_lists(self):
-        self.begin("--unanswered", "tools/list", operation_timeout=0.3, call_timeout=3600)
+        self.begin("--unanswered", "tools/list", operation_timeout=1, call_timeout=3600)
         error = self.http("fake").start("tools/list").error()
         self.assert_error(error, -32603, "timeout", "maybe", "fake")
         self.assertEqual(self.metric("mcpool_call_failures_total", reason="timeout"), 1)
