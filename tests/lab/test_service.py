@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from daemon import ROOT, poll_until
+from harness import INITIALIZE
 from lab import ADDRESS, INSTALLED_DEMO, LabCase, command, fake, systemctl
 
 NODE_SERVER = os.path.join(ROOT, "tests", "helpers", "node_server.js")
@@ -105,6 +106,23 @@ class MistakeTest(LabCase):
         os.kill(d.pid(), signal.SIGKILL)
         d.wait_show("ActiveState", "failed")
         line.wait_closed()
+
+
+class SecretsTest(LabCase):
+    def test_a_token_and_a_variable_that_systemd_passes(self):
+        places = {"/etc/mcpool/environment": "GITHUB_TOKEN=" + "g" * 20, "/etc/mcpool/ci.token": "c" * 20}
+        for path, text in places.items():
+            with open(path, "w") as f:
+                f.write(text + "\n")
+            os.chmod(path, 0o600)
+            self.addCleanup(os.unlink, path)
+        self.drop_in("[Service]\nEnvironmentFile=/etc/mcpool/environment\nLoadCredential=ci.token:/etc/mcpool/ci.token\n")
+        server = fake()
+        server["env"] = {**server.get("env", {}), "GITHUB_TOKEN": "${GITHUB_TOKEN}"}
+        self.begin({"fake": server}, tokens={"ci": {"credential": "ci.token"}})
+        c = self.http("fake", headers=[("Authorization", "Bearer " + "c" * 20)])
+        self.assertEqual(json.loads(c.tool("report"))["env"]["GITHUB_TOKEN"], "g" * 20)
+        self.assertEqual(self.exchange(self.request_bytes(INITIALIZE, path="/mcp/fake")).status, 401)
 
 
 class SandboxTest(LabCase):

@@ -1,10 +1,12 @@
 """mcpool.socket: the address stays open whatever happens to the service."""
+import json
+import os
 import socket
 import threading
 
 from daemon import poll_until
 from harness import INITIALIZE
-from lab import ADDRESS, LabCase, systemctl
+from lab import ADDRESS, LabCase, command, systemctl
 from wire import HttpConn
 
 
@@ -66,3 +68,27 @@ class SocketTest(LabCase):
         systemctl("stop", "mcpool.socket", "mcpool.service")
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(ADDRESS)
+
+
+DOOR = """[Socket]
+ListenStream=/run/mcpool-fake.sock
+SocketMode=0666
+FileDescriptorName=fake
+Service=mcpool.service
+"""
+
+
+class DoorTest(LabCase):
+    def test_a_door_for_other_users(self):
+        path = "/run/systemd/system/mcpool-fake.socket"
+        with open(path, "w") as f:
+            f.write(DOOR)
+        self.addCleanup(systemctl, "daemon-reload")
+        self.addCleanup(os.unlink, path)
+        self.addCleanup(systemctl, "stop", "mcpool.service", "mcpool-fake.socket", check=False)
+        systemctl("daemon-reload")
+        systemctl("start", "mcpool-fake.socket")
+        self.begin()
+        said = command("runuser", "-u", "nobody", "--", "mcpoolctl", "--socket", "/run/mcpool-fake.sock", "connect",
+                       input=INITIALIZE.decode() + "\n")
+        self.assertIn("protocolVersion", json.loads(said)["result"])
