@@ -191,7 +191,11 @@ def main():
         if not os.access(program, os.X_OK):
             print("%s is not there: run make first" % program, file=sys.stderr)
             return 2
-    files = [os.path.abspath(f) for f in options.files] or glob.glob(os.path.join(HERE, "test_*.py"))
+    files = [os.path.abspath(f if os.path.exists(f) else os.path.join(HERE, f)) for f in options.files] or glob.glob(os.path.join(HERE, "test_*.py"))
+    unknown = [f for f in files if not os.path.exists(f)]
+    if unknown:
+        print("there is no %s" % ", ".join(unknown), file=sys.stderr)
+        return 2
     runner = Runner(options)
     runner.run(files)
     runner.run_again()
