@@ -256,7 +256,7 @@ class ReloadTest(LabCase):
         self.assertEqual((d.pid(), d.show("ActiveState")), (pid, "active"))
         # Of the daemon itself and of the reload that systemd waits for.
         for who in ("mcpoold", "mcpoolctl"):
-            self.wait_journal("the configuration was not changed: 1 error", "_SYSTEMD_UNIT=mcpool.service", "_COMM=" + who)
+            self.wait_journal("the configuration was not changed: 1 error", "_SYSTEMD_UNIT=mcpool.service", "SYSLOG_IDENTIFIER=" + who)
 
     def test_a_reload_finds_the_socket_that_the_file_has_moved(self):
         d = self.begin()
@@ -265,4 +265,4 @@ class ReloadTest(LabCase):
         d.configure()
         systemctl("reload", "mcpool.service")
         self.http("demo")
-        self.wait_journal("reload: admin was changed: needs a restart", "_SYSTEMD_UNIT=mcpool.service", "_COMM=mcpoold", "PRIORITY=4")
+        self.wait_journal("reload: admin was changed: needs a restart", "_SYSTEMD_UNIT=mcpool.service", "SYSLOG_IDENTIFIER=mcpoold", "PRIORITY=4")
