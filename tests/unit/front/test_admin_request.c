@@ -247,7 +247,7 @@ START_TEST(gauges_say_what_the_status_says)
     fake_die(w.fakes); /* the newest: of the other server */
     turn();
     server_at(1)->breaker.state = BREAKER_OPEN;
-    admin.started_at = loop.env.now;
+    admin.started_at = clock_monotonic();
     ck_assert_uint_eq(ask("GET /metrics"), 200);
     ck_assert_double_eq(sample("mcpool_pool_slots{server=\"fake\",state=\"ready\"} "), 1);
     ck_assert_double_eq(sample("mcpool_pool_slots{server=\"fake\",state=\"waiting\"} "), 0);
