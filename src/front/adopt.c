@@ -235,7 +235,8 @@ static void adopt_one(struct front *f, int fd, const char *name, bool *used, str
         t->answered += closed ? 0 : v.open_n;
         return;
     }
-    log_info(NULL, "connection %s of the process before is closed: %s", name, why);
+    log_info(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
+             "connection %s of the process before is closed: %s", name, why);
     t->closed++;
     socket_shut(fd);
     close(fd);

@@ -152,7 +152,8 @@ void front_keep(struct front *f, const struct front_store *store, struct inherit
     while ((fd = inherit_claim_prefix(inherited, "c-", name)) >= 0)
         inherit_add(f->heritage, fd, name);
     while ((fd = inherit_claim_prefix(inherited, "l-", name)) >= 0) {
-        log_info(NULL, "a socket of the process before is closed: nothing listens there any more");
+        log_info(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
+                 "a socket of the process before is closed: nothing listens there any more");
         close(fd);
         store->remove(store->arg, name);
     }

@@ -393,7 +393,7 @@ void line_conn_go_on(struct client *c, const struct ledger_verdict *v)
     struct line_client *lc = c->impl;
     int r = duplex_revive(&lc->duplex);
     if (r < 0) {
-        log_info(NULL,
+        log_info(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
                  "a line connection of the process before is closed: its session cannot be "
                  "revived: %s",
                  strerror(-r));

@@ -320,7 +320,7 @@ void sse_go_on(struct client *c, const struct ledger_verdict *v)
         duplex_answer_lost(&ss->duplex, v);
         return;
     }
-    log_info(NULL,
+    log_info(LOG_CTX(.message_id = LOG_ID_HANDED_OVER),
              "an event stream of the process before is ended: its session cannot be revived: "
              "%s",
              strerror(-e));
