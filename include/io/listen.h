@@ -55,6 +55,11 @@ int listener_adopt(struct listener *l, int fd, struct peer *ret_peer);
 /* The listening descriptor, to be handed on; still owned by the listener. */
 int listener_fd(const struct listener *l);
 
+/* The file at that path is ours, though an earlier process of us made it: it goes with the
+ * listener.
+ */
+void listener_own_path(struct listener *l, const char *path);
+
 /* Stops accepting and closes our descriptor as listener_free does, but leaves the socket file: the
  * socket lives on in another process's hands, and new connections wait there. */
 void listener_leave(struct listener *l);

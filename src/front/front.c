@@ -189,6 +189,8 @@ static int make_listener(struct front *f, const struct config *c, const struct d
         front_listener_unref(l);
         return -EPERM;
     }
+    if (l->stored && l->is_unix)
+        listener_own_path(l->listener, l->where);
     *ret = l;
     return 0;
 }

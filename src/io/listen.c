@@ -448,6 +448,17 @@ int listener_fd(const struct listener *l)
     return l->fd;
 }
 
+void listener_own_path(struct listener *l, const char *path)
+{
+    struct stat st;
+
+    if (l->unlink_path || stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    l->unlink_path = xstrdup(path);
+    l->path_dev = st.st_dev;
+    l->path_ino = st.st_ino;
+}
+
 void listener_leave(struct listener *l)
 {
     if (!l || l->closed)

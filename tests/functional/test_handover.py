@@ -523,6 +523,7 @@ class ReloadTest(KeptCase):
         self.daemon.config["listen"].remove("unix:" + path)
         self.reload()
         self.daemon.store.wait(lambda s: len(self.listeners()) == 3, "its end")
+        poll_until(lambda: not os.path.exists(path), "the end of its file")
         self.assert_works(line)
 
     def listeners(self):
