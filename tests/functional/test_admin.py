@@ -291,7 +291,8 @@ class FloodOfDeadServersTest(AdminCase):
 
 class HangingTest(AdminCase):
     servers = {"mute": fake("--hang-handshake"), "deaf": fake("--no-read-stdin"), "frozen": fake(), "held": fake()}
-    config = {"resilience": {**SINGLE, "operation_timeout": "1h", "call_timeout": "1h", "health_check_interval": "1h"}}
+    config = {"resilience": {**SINGLE, "operation_timeout": "1h", "call_timeout": "1h", "health_check_interval": "1h"},
+              "limits": {"drain_timeout": 1, "shutdown_grace": 1}}
 
     def test_A07_status_while_every_server_hangs(self):
         """Nothing that an answer needs is asked of a server."""

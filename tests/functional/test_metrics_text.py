@@ -121,7 +121,7 @@ class MetricsTextTest(MetricsCase):
     def test_waits_are_told_by_how_they_ended(self):
         self.daemon.stop()
         self.start({"hasty": fake(resilience={"queue_timeout": 0.3}), "patient": fake(resilience={"queue_timeout": 60})},
-                   {"resilience": SINGLE, "limits": {"max_in_flight_per_connection": 1}})
+                   {"resilience": SINGLE, "limits": {"max_in_flight_per_connection": 1, "drain_timeout": 1}})
         hasty, patient = self.http("hasty"), self.http("patient")
         sent = self.value(self.scrape(), "mcpool_queue_wait_seconds_count", server="hasty", outcome="sent")
         for c, server in ((hasty, "hasty"), (patient, "patient")):
