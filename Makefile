@@ -37,6 +37,8 @@ LDFLAGS_ALL = $(HARDEN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 # What the sanitizers do when they find something, unless the caller knows better.
 export ASAN_OPTIONS  ?= strict_string_checks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
+# A unit test that takes this long hangs; libcheck's own 4 s are a statement about the machine.
+export CK_DEFAULT_TIMEOUT ?= 60
 
 # A make inside a make uses every processor, unless the outer one was given -j already.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
