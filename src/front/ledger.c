@@ -13,7 +13,7 @@
 /* Raised with every change of the layout or of what a field means: another version's connections
  * are closed, since guessing would be worse. */
 #define MAGIC   UINT64_C(0x6d63706f6f6c4c31)
-#define VERSION 1
+#define VERSION 2
 
 #define SPILL_BYTES ((size_t)16 * 1024 * 1024)
 
@@ -23,6 +23,9 @@ struct header {
     uint64_t size;
     uint64_t next_serial;
     uint64_t spilled; /* bytes of the spill area in use */
+    /* Records from here on were never taken. Nobody looks at those: even a look gives them memory.
+     */
+    uint64_t touched;
 };
 
 struct layout {
@@ -53,7 +56,8 @@ static bool is_ours(const struct header *h, size_t size)
     return h->magic == MAGIC && h->version == VERSION &&
            h->record_bytes == sizeof(struct ledger_record) &&
            h->io_bytes == sizeof(struct stream_io) && h->size == size && h->records > 0 &&
-           h->records <= size / sizeof(struct ledger_record) && ledger_size(h->records) == size;
+           h->records <= size / sizeof(struct ledger_record) && h->touched <= h->records &&
+           ledger_size(h->records) == size;
 }
 
 struct ledger *ledger_open(void *mem, size_t size, bool is_new)
@@ -119,6 +123,8 @@ struct ledger_record *ledger_take(struct ledger *l, const char *listener, uint64
         if (r->io.serial)
             continue;
         l->hint = at + 1;
+        if (at >= l->at->head.touched)
+            TRACE_SET(l->at->head.touched, at + 1);
         uint64_t serial = l->at->head.next_serial++;
         if (serial == 0) /* nobody counts so far; but it would stand for a free record */
             serial = l->at->head.next_serial++;
@@ -142,7 +148,7 @@ void ledger_free(struct ledger *l, struct ledger_record *r)
 
 void ledger_sweep(struct ledger *l, const bool *used)
 {
-    for (unsigned i = 0; i < l->records; i++)
+    for (unsigned i = 0; i < l->at->head.touched; i++)
         if (!used[i] && l->at->records[i].io.serial)
             TRACE_SET(l->at->records[i].io.serial, 0);
 }
@@ -255,7 +261,7 @@ bool ledger_spill(struct ledger *l, struct ledger_record *r, struct slice bytes)
 
 void ledger_spill_reset(struct ledger *l)
 {
-    for (unsigned i = 0; i < l->records; i++)
+    for (unsigned i = 0; i < l->at->head.touched; i++)
         if (l->at->records[i].spill_n)
             TRACE_SET(l->at->records[i].spill_n, 0);
     TRACE_SET(l->at->head.spilled, 0);

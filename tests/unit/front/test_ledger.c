@@ -98,6 +98,9 @@ START_TEST(what_is_no_ledger_of_this_version_is_not_opened)
     h->records = UINT32_MAX;
     ck_assert_ptr_null(ledger_open(mem, size, false));
     h->records = RECORDS;
+    h->touched = RECORDS + 1;
+    ck_assert_ptr_null(ledger_open(mem, size, false));
+    h->touched = 1;
     h->magic ^= 1;
     ck_assert_ptr_null(ledger_open(mem, size, false));
     h->magic ^= 1;
@@ -105,6 +108,21 @@ START_TEST(what_is_no_ledger_of_this_version_is_not_opened)
     ck_assert_ptr_nonnull(again);
     ck_assert_uint_eq(ledger_records(again), RECORDS);
     ledger_close(again);
+}
+END_TEST
+
+/* In a file with holes, a look at a record that was never taken would give it memory. */
+START_TEST(records_that_were_never_taken_are_not_looked_at)
+{
+    bool used[RECORDS] = {false};
+    ck_assert_ptr_eq(ledger_take(l, "x", 1), ledger_at(l, 1));
+    ledger_at(l, 2)->io.serial = 7; /* which only a look would find */
+    ledger_at(l, 2)->spill_n = 7;
+    ledger_sweep(l, used);
+    ledger_spill_reset(l);
+    ck_assert_uint_eq(ledger_at(l, 1)->io.serial, 0);
+    ck_assert_uint_eq(ledger_at(l, 2)->io.serial, 7);
+    ck_assert_uint_eq(ledger_at(l, 2)->spill_n, 7);
 }
 END_TEST
 
@@ -556,6 +574,7 @@ int main(void)
     TCase *tc = tcase_create("ledger");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, what_is_no_ledger_of_this_version_is_not_opened);
+    tcase_add_test(tc, records_that_were_never_taken_are_not_looked_at);
     tcase_add_test(tc, a_record_is_used_once_and_never_under_the_same_serial);
     tcase_add_test(tc, a_request_waits_for_its_answer_until_its_last_byte_is_sent);
     tcase_add_test(tc, a_response_that_was_cut_off_closes_even_when_the_next_request_has_begun);
