@@ -55,7 +55,8 @@ static bool ask(const struct ctl_options *o, const struct ctl_request *r, struct
     *ret = (struct ctl_answer){0};
     *ret_status = 0;
     if (!place_find(&place, o->socket, o->config)) {
-        buf_append_str(why, "a faulty configuration cannot say where the admin socket is; --socket can");
+        buf_append_str(why,
+                       "a faulty configuration cannot say where the admin socket is; --socket can");
         return false;
     }
     buf_append_str(&target, r->path);
