@@ -56,6 +56,8 @@ struct config_row {
     const char *help;          /* one or more sentences */
 };
 
+struct config;
+
 /* All rows, in the order of the reference page. */
 const struct config_row *config_rows(size_t *ret_n);
 
@@ -74,7 +76,16 @@ const char *config_section_key(enum config_section section);
  * returns out. */
 const char *config_row_format(const struct config_row *row, uint64_t v, char *out);
 
+/* Whether a row is of one of these types, which are numbers to the two functions below. */
+bool config_row_is_number(const struct config_row *row);
+
 /* The number, index or bits that such a row has in the section struct at base. */
 uint64_t config_row_value(const struct config_row *row, const void *base);
+
+/* Gives it that value there. */
+void config_row_store(const struct config_row *row, void *base, uint64_t v);
+
+/* The struct that holds the global values of a section's rows; NULL for CONFIG_SECTION_SERVER. */
+const void *config_section_struct(const struct config *c, enum config_section section);
 
 #endif

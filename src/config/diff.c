@@ -244,25 +244,6 @@ static void compare_servers(const struct server_config *old, const struct server
     }
 }
 
-static const void *global_section(const struct config *c, enum config_section section)
-{
-    switch (section) {
-    case CONFIG_SECTION_TOP:
-        return c;
-    case CONFIG_SECTION_HTTP:
-        return &c->http;
-    case CONFIG_SECTION_LIMITS:
-        return &c->limits;
-    case CONFIG_SECTION_RESILIENCE:
-        return &c->resilience;
-    case CONFIG_SECTION_DEFAULTS:
-        return &c->defaults;
-    case CONFIG_SECTION_SERVER:
-        break;
-    }
-    return NULL;
-}
-
 static void compare_globals(const struct config *old, const struct config *next, struct changes *c)
 {
     size_t n;
@@ -273,8 +254,8 @@ static void compare_globals(const struct config *old, const struct config *next,
         if (row->section == CONFIG_SECTION_TOP)
             same = same_top(row, old, next);
         else if (row->section != CONFIG_SECTION_SERVER && !row->per_server)
-            same = same_stored(row, global_section(old, row->section),
-                               global_section(next, row->section));
+            same = same_stored(row, config_section_struct(old, row->section),
+                               config_section_struct(next, row->section));
         if (!same)
             add_change(c, row);
     }
@@ -410,46 +391,16 @@ static void *writable(const void *base)
     return u.out;
 }
 
-static size_t stored_size(enum config_type type)
-{
-    switch (type) {
-    case CONFIG_TYPE_BOOL:
-        return sizeof(bool);
-    case CONFIG_TYPE_COUNT:
-    case CONFIG_TYPE_ENUM:
-    case CONFIG_TYPE_FLAGS:
-        return sizeof(unsigned);
-    case CONFIG_TYPE_SIZE:
-    case CONFIG_TYPE_RATE:
-        return sizeof(size_t);
-    case CONFIG_TYPE_DURATION:
-        return sizeof(usec_t);
-    case CONFIG_TYPE_CHOICE:
-    case CONFIG_TYPE_PATH:
-    case CONFIG_TYPE_HOSTS:
-    case CONFIG_TYPE_ORIGINS:
-    case CONFIG_TYPE_STRING:
-    case CONFIG_TYPE_STRINGS:
-    case CONFIG_TYPE_MAP:
-    case CONFIG_TYPE_LISTEN:
-    case CONFIG_TYPE_SECTION:
-        break;
-    }
-    return 0;
-}
-
 static void copy_member(struct config_arena *arena, const struct config_row *row, const void *from,
                         const void *to)
 {
-    char *at = (char *)writable(to) + row->offset;
-    size_t size = stored_size(row->type);
-    if (size) {
-        memcpy(at, member_at(row, from), size);
+    if (config_row_is_number(row)) {
+        config_row_store(row, writable(to), config_row_value(row, from));
         return;
     }
     assert(row->type == CONFIG_TYPE_PATH || row->type == CONFIG_TYPE_CHOICE);
     const char *s = *(const char *const *)member_at(row, from);
-    *(const char **)(void *)at = s ? arena_strdup(arena, s) : NULL;
+    *(const char **)writable(member_at(row, to)) = s ? arena_strdup(arena, s) : NULL;
 }
 
 /* Values of one server, and its copies of global ones. */
@@ -462,7 +413,7 @@ static void keep_in_server(const struct config *old, struct config *next,
             copy_member(next->arena, row, server_section(before, row->section),
                         server_section(s, row->section));
     } else {
-        copy_member(next->arena, row, global_section(old, row->section),
+        copy_member(next->arena, row, config_section_struct(old, row->section),
                     server_section(s, row->section));
     }
 }
@@ -495,8 +446,8 @@ void config_keep(const struct config *old, struct config *next)
         else if (strcmp(row->key, "admin_listen") == 0)
             next->admin_listen = keep_listen(next->arena, old->admin_listen);
         else if (is_stored(row) && !row->per_server)
-            copy_member(next->arena, row, global_section(old, row->section),
-                        global_section(next, row->section));
+            copy_member(next->arena, row, config_section_struct(old, row->section),
+                        config_section_struct(next, row->section));
         for (size_t k = 0; is_stored(row) && k < next->servers_n; k++)
             if (server_section(&next->servers[k], row->section))
                 keep_in_server(old, next, row, &next->servers[k]);

@@ -24,19 +24,6 @@ static void *member_at(const struct config_row *row, void *base)
     return (char *)base + row->offset;
 }
 
-static void store_number(const struct config_row *row, void *base, uint64_t v)
-{
-    void *at = member_at(row, base);
-    if (row->type == CONFIG_TYPE_BOOL)
-        *(bool *)at = v != 0;
-    else if (row->type == CONFIG_TYPE_DURATION)
-        *(usec_t *)at = v;
-    else if (row->type == CONFIG_TYPE_SIZE || row->type == CONFIG_TYPE_RATE)
-        *(size_t *)at = v > SIZE_MAX ? SIZE_MAX : (size_t)v;
-    else
-        memcpy(at, &(unsigned){(unsigned)v}, sizeof(unsigned));
-}
-
 /* The words of a list default. */
 static void store_words(struct config_arena *arena, const struct config_row *row, void *base)
 {
@@ -51,11 +38,6 @@ static void store_words(struct config_arena *arena, const struct config_row *row
     list->v = v;
 }
 
-static bool is_number_type(enum config_type type)
-{
-    return type <= CONFIG_TYPE_FLAGS;
-}
-
 void section_defaults(struct config_arena *arena, enum config_section section, void *base)
 {
     size_t n;
@@ -63,8 +45,8 @@ void section_defaults(struct config_arena *arena, enum config_section section, v
     for (size_t i = 0; i < n; i++) {
         if (rows[i].section != section)
             continue;
-        if (is_number_type(rows[i].type))
-            store_number(&rows[i], base, rows[i].def);
+        if (config_row_is_number(&rows[i]))
+            config_row_store(&rows[i], base, rows[i].def);
         else if (rows[i].type == CONFIG_TYPE_HOSTS || rows[i].type == CONFIG_TYPE_ORIGINS)
             store_words(arena, &rows[i], base);
     }
@@ -240,7 +222,7 @@ static void read_number(struct config_reader *r, const struct config_row *row,
         if ((v < row->min || v > row->max) && !(v == 0 && row->zero))
             out_of_range(r, row, m, where);
         else
-            store_number(row, base, v);
+            config_row_store(row, base, v);
         return;
     case VALUE_NEGATIVE:
     case VALUE_RANGE:
@@ -298,7 +280,7 @@ static void read_name(struct config_reader *r, const struct config_row *row,
     if (row->type == CONFIG_TYPE_CHOICE)
         *(const char **)member_at(row, base) = row->values[i];
     else
-        store_number(row, base, (uint64_t)i);
+        config_row_store(row, base, (uint64_t)i);
 }
 
 static void read_flags(struct config_reader *r, const struct config_row *row,
@@ -321,7 +303,7 @@ static void read_flags(struct config_reader *r, const struct config_row *row,
             return;
         bits |= 1U << i;
     }
-    store_number(row, base, bits);
+    config_row_store(row, base, bits);
 }
 
 const char *section_string(struct config_reader *r, const struct jsonc_member *m, const char *where)
@@ -432,7 +414,7 @@ void section_read_row(struct config_reader *r, const struct config_row *row,
     switch (row->type) {
     case CONFIG_TYPE_BOOL:
         if (m->value->type == JSONC_BOOL)
-            store_number(row, base, m->value->boolean);
+            config_row_store(row, base, m->value->boolean);
         else
             wrong_type(r, row, m, where);
         break;

@@ -503,6 +503,11 @@ const char *config_row_format(const struct config_row *row, uint64_t v, char *ou
     return out;
 }
 
+bool config_row_is_number(const struct config_row *row)
+{
+    return row->type <= CONFIG_TYPE_FLAGS;
+}
+
 uint64_t config_row_value(const struct config_row *row, const void *base)
 {
     const char *at = (const char *)base + row->offset;
@@ -533,4 +538,36 @@ uint64_t config_row_value(const struct config_row *row, const void *base)
         break;
     }
     return 0;
+}
+
+void config_row_store(const struct config_row *row, void *base, uint64_t v)
+{
+    void *at = (char *)base + row->offset;
+    if (row->type == CONFIG_TYPE_BOOL)
+        *(bool *)at = v != 0;
+    else if (row->type == CONFIG_TYPE_DURATION)
+        *(usec_t *)at = v;
+    else if (row->type == CONFIG_TYPE_SIZE || row->type == CONFIG_TYPE_RATE)
+        *(size_t *)at = v > SIZE_MAX ? SIZE_MAX : (size_t)v;
+    else
+        memcpy(at, &(unsigned){(unsigned)v}, sizeof(unsigned));
+}
+
+const void *config_section_struct(const struct config *c, enum config_section section)
+{
+    switch (section) {
+    case CONFIG_SECTION_TOP:
+        return c;
+    case CONFIG_SECTION_HTTP:
+        return &c->http;
+    case CONFIG_SECTION_LIMITS:
+        return &c->limits;
+    case CONFIG_SECTION_RESILIENCE:
+        return &c->resilience;
+    case CONFIG_SECTION_DEFAULTS:
+        return &c->defaults;
+    case CONFIG_SECTION_SERVER:
+        break;
+    }
+    return NULL;
 }

@@ -27,21 +27,9 @@ static bool has_range(const struct config_row *row)
 
 static const void *global_base(const struct config *c, enum config_section section)
 {
-    switch (section) {
-    case CONFIG_SECTION_TOP:
-        return c;
-    case CONFIG_SECTION_HTTP:
-        return &c->http;
-    case CONFIG_SECTION_LIMITS:
-        return &c->limits;
-    case CONFIG_SECTION_RESILIENCE:
-        return &c->resilience;
-    case CONFIG_SECTION_DEFAULTS:
-        return &c->defaults;
-    case CONFIG_SECTION_SERVER:
-        break;
-    }
-    ck_abort_msg("no such section");
+    const void *base = config_section_struct(c, section);
+    ck_assert_msg(base, "no such section");
+    return base;
 }
 
 static const void *server_base(const struct server_config *s, enum config_section section)
