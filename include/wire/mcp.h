@@ -72,6 +72,11 @@ const char *mcp_method_name(enum mcp_method m); /* "tools/call"; "?" for NONE an
 /* tools/call, prompts/get, resources/read: requests during which a server may ask its client. */
 bool mcp_method_is_interactive(enum mcp_method m);
 
+/* The lists, prompts/get, resources/read, completion/complete: requests that only read, so that one
+ * of which nobody knows whether it was carried out may be sent again. tasks/get and tasks/list read
+ * as well, but from what one connection began, so where they may go is for the caller to know. */
+bool mcp_method_is_read(enum mcp_method m);
+
 enum mcp_log_level {
     MCP_LOG_DEBUG,
     MCP_LOG_INFO,

@@ -396,25 +396,13 @@ static bool is_safe(const struct letter *l)
                                .progressed = l->progressed,
                                .replays = l->replays,
                                .kept = l->text != NULL};
-    switch ((int)l->method) {
-    case MCP_INITIALIZE: /* its session died with the connection; it may take as many as it takes */
+    /* Its session died with the connection; it may take as many as it takes. */
+    if (l->method == MCP_INITIALIZE)
         return true;
-    case MCP_PING:
-    case MCP_TOOLS_LIST:
-    case MCP_PROMPTS_LIST:
-    case MCP_PROMPTS_GET:
-    case MCP_RESOURCES_LIST:
-    case MCP_RESOURCES_TEMPLATES_LIST:
-    case MCP_RESOURCES_READ:
-    case MCP_COMPLETION_COMPLETE:
-    case MCP_LOGGING_SET_LEVEL:
-    case MCP_RESOURCES_SUBSCRIBE:
-    case MCP_RESOURCES_UNSUBSCRIBE:
-        r.side_effect_free = true;
-        break;
-    default:
-        break;
-    }
+    r.side_effect_free = mcp_method_is_read(l->method) || l->method == MCP_PING ||
+                         l->method == MCP_LOGGING_SET_LEVEL ||
+                         l->method == MCP_RESOURCES_SUBSCRIBE ||
+                         l->method == MCP_RESOURCES_UNSUBSCRIBE;
     return replay_is_safe(&r, REPLAY_READS);
 }
 

@@ -11,22 +11,9 @@
 #include <limits.h>
 #include <stdio.h>
 
-static bool side_effect_free(enum mcp_method method)
+static bool side_effect_free(enum mcp_method m)
 {
-    switch ((int)method) {
-    case MCP_TOOLS_LIST:
-    case MCP_PROMPTS_LIST:
-    case MCP_PROMPTS_GET:
-    case MCP_RESOURCES_LIST:
-    case MCP_RESOURCES_TEMPLATES_LIST:
-    case MCP_RESOURCES_READ:
-    case MCP_COMPLETION_COMPLETE:
-    case MCP_TASKS_GET:
-    case MCP_TASKS_LIST:
-        return true;
-    default:
-        return false;
-    }
+    return mcp_method_is_read(m) || m == MCP_TASKS_GET || m == MCP_TASKS_LIST;
 }
 
 static struct slice param(const struct call *c, const char *key)

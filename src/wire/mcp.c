@@ -128,6 +128,22 @@ bool mcp_method_is_interactive(enum mcp_method m)
     return m == MCP_TOOLS_CALL || m == MCP_PROMPTS_GET || m == MCP_RESOURCES_READ;
 }
 
+bool mcp_method_is_read(enum mcp_method m)
+{
+    switch ((int)m) {
+    case MCP_TOOLS_LIST:
+    case MCP_PROMPTS_LIST:
+    case MCP_PROMPTS_GET:
+    case MCP_RESOURCES_LIST:
+    case MCP_RESOURCES_TEMPLATES_LIST:
+    case MCP_RESOURCES_READ:
+    case MCP_COMPLETION_COMPLETE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* ---- log levels ---- */
 
 static const char *const levels[] = {

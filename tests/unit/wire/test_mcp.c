@@ -1,6 +1,8 @@
 /* The vocabulary: names go there and back, and nothing near a name is taken for it. */
 #include "wire/mcp.h"
 
+#include "base/util.h"
+
 #include <check.h>
 #include <stdio.h>
 
@@ -75,6 +77,22 @@ START_TEST(interactive_methods)
 }
 END_TEST
 
+START_TEST(reading_methods)
+{
+    static const enum mcp_method reads[] = {MCP_TOOLS_LIST,         MCP_PROMPTS_LIST,
+                                            MCP_PROMPTS_GET,        MCP_RESOURCES_LIST,
+                                            MCP_RESOURCES_READ,     MCP_RESOURCES_TEMPLATES_LIST,
+                                            MCP_COMPLETION_COMPLETE};
+    size_t count = 0;
+
+    for (int m = 0; m < MCP_METHOD_COUNT; m++)
+        count += mcp_method_is_read(m);
+    ck_assert_uint_eq(count, ARRAY_LEN(reads));
+    for (size_t i = 0; i < ARRAY_LEN(reads); i++)
+        ck_assert_msg(mcp_method_is_read(reads[i]), "%s", mcp_method_name(reads[i]));
+}
+END_TEST
+
 START_TEST(log_levels)
 {
     for (int l = MCP_LOG_DEBUG; l < MCP_LOG_UNSET; l++)
@@ -117,6 +135,7 @@ int main(void)
     tcase_add_test(tc, modern_versions);
     tcase_add_test(tc, every_method_there_and_back);
     tcase_add_test(tc, interactive_methods);
+    tcase_add_test(tc, reading_methods);
     tcase_add_test(tc, log_levels);
     tcase_add_test(tc, every_reason_has_name_and_sentence);
     suite_add_tcase(suite, tc);
