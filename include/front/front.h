@@ -89,10 +89,6 @@ struct front_counts {
 
 void front_counts(const struct front *f, struct front_counts *ret);
 
-/* The address of listener i in opening order ("127.0.0.1:7332", "unix:/run/mcpool/a.sock"); NULL
- * after the last. Borrowed until front_stop_accepting. */
-const char *front_address(const struct front *f, size_t i);
-
 /* "http://127.0.0.1:7332" of the first TCP listener, to show to people; NULL when there is none.
  * Borrowed. */
 const char *front_http_url(const struct front *f);

@@ -671,16 +671,6 @@ void front_counts(const struct front *f, struct front_counts *ret)
     ret->event_bytes = f->events.bytes;
 }
 
-const char *front_address(const struct front *f, size_t i)
-{
-    const struct front_listener *l;
-    LIST_FOREACH (l, &f->listeners, link) {
-        if (i-- == 0)
-            return listener_address(l->listener);
-    }
-    return NULL;
-}
-
 const char *front_http_url(const struct front *f)
 {
     return f->http_url[0] ? f->http_url : NULL;
