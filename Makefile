@@ -10,7 +10,7 @@ ifeq ($(origin CC),default)
 CC       := gcc
 endif
 
-PKGS     := libevent_core libcjson libsystemd libcrypto
+PKGS     := libevent_core libcjson libsystemd nettle
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
 # LOG_CTX() and the option structs start from defaults that the caller's initialisers override.
 WARN     += -Wno-override-init
@@ -32,7 +32,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 CFLAGS_ALL  = -std=gnu17 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) -Iinclude -Isrc $(PKG_CFLAGS) $(CFLAGS)
-LDFLAGS_ALL = $(HARDEN) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+LDFLAGS_ALL = $(HARDEN) -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
 
 # What the sanitizers do when they find something, unless the caller knows better.
 export ASAN_OPTIONS  ?= strict_string_checks=1:detect_stack_use_after_return=1
