@@ -20,8 +20,10 @@ struct loop {
     struct env env; /* what the core sees of this loop */
     struct event_base *base;
     bool stopping;
-    struct event *timer; /* libevent's only timer; stands for the earliest of env's */
+    int timer_fd;        /* the only timer of the kernel's; stands for the earliest of env's */
+    struct event *timer; /* of timer_fd */
     usec_t timer_at;     /* what it is set to; USEC_NEVER = not set */
+    unsigned touches;    /* calls of loop_touch in this turn */
     SLIST_HEAD(loop_signals, loop_signal) signals;
     SLIST_HEAD(loop_corpses, loop_corpse) corpses;
 };
@@ -43,7 +45,8 @@ void loop_turn(struct loop *loop, usec_t max_wait);
 /* Makes loop_run return at the end of this turn; called before loop_run, it returns at once. */
 void loop_stop(struct loop *loop);
 
-/* Refreshes env.now; called by io at the head of every libevent callback. */
+/* Refreshes env.now; called by io at the head of every libevent callback. When many come in one
+ * turn, not each of them reads the clock. */
 void loop_touch(struct loop *loop);
 
 /* Calls fn(arg, signo) inside the loop when signo arrives. At most one handler per signal: -EEXIST

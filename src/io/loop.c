@@ -1,10 +1,11 @@
 /* The bridge between libevent and base/env. libevent is used for what it does well, epoll and
- * signals; time is ours: one libevent timer stands for the earliest of env's, so that a timer costs
- * a place in a heap and the simulator runs the same code without libevent.
+ * signals; time is ours: one timerfd stands for the earliest of env's timers, so that a timer costs
+ * a place in a heap and the simulator runs the same code without libevent. libevent itself has no
+ * timer and keeps no time, or it would read the clock several times a turn.
  *
- * A turn: wait; libevent calls back for what is ready (each callback refreshes env.now first);
- * env_run fires timers and then tasks, where streams write what was queued for them in this turn;
- * corpses go. */
+ * A turn: wait; libevent calls back for what is ready (callbacks refresh env.now first); env_run
+ * fires timers and then tasks, where streams write what was queued for them in this turn; corpses
+ * go. */
 #include "io/loop.h"
 
 #include "base/log.h"
@@ -14,10 +15,12 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
-/* Longest wait without a timer. libevent returns at once when it has nothing at all to wait for, so
- * its timer is always set. */
-#define LONGEST_WAIT (3600 * USEC_PER_SEC)
+/* The clock is read for the first callback of a turn and then for every so manieth: in a turn with
+ * much to do, now is a few callbacks old at most. */
+#define CALLBACKS_PER_READING 16
 
 struct loop_signal {
     SLIST_ENTRY(loop_signal) link;
@@ -30,8 +33,11 @@ struct loop_signal {
 
 void loop_touch(struct loop *loop)
 {
-    usec_t now = clock_monotonic();
+    usec_t now;
 
+    if (loop->touches++ % CALLBACKS_PER_READING != 0)
+        return;
+    now = clock_monotonic();
     if (now > loop->env.now)
         loop->env.now = now;
 }
@@ -40,8 +46,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *loop = arg;
 
-    (void)fd;
+    (void)fd; /* never read: edge-triggered, and set anew it is not readable any more */
     (void)what;
+    loop_touch(loop);
     loop->timer_at = USEC_NEVER; /* what is due runs in env_run at the end of this turn */
 }
 
@@ -60,7 +67,8 @@ static struct event_base *new_base(void)
     if (!config)
         return NULL;
     /* No environment variable may choose another method, and there is only one thread. */
-    if (event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK) == 0 &&
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK |
+                                          EVENT_BASE_FLAG_NO_CACHE_TIME) == 0 &&
         event_config_avoid_method(config, "poll") == 0 &&
         event_config_avoid_method(config, "select") == 0)
         base = event_base_new_with_config(config);
@@ -68,17 +76,37 @@ static struct event_base *new_base(void)
     return base;
 }
 
+/* 0 or -errno, and then both are as they were. */
+static int new_timer(struct loop *loop)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), err;
+
+    if (fd < 0)
+        return -errno;
+    loop->timer = event_new(loop->base, fd, EV_READ | EV_PERSIST | EV_ET, on_timer, loop);
+    if (!loop->timer || event_add(loop->timer, NULL) < 0) {
+        err = loop->timer ? -EIO : -ENOMEM;
+        if (loop->timer)
+            event_free(loop->timer);
+        close(fd);
+        return err;
+    }
+    loop->timer_fd = fd;
+    return 0;
+}
+
 int loop_init(struct loop *loop)
 {
     struct event_base *base = new_base();
+    int r;
 
     if (!base)
         return errno ? -errno : -ENOMEM;
     *loop = (struct loop){.base = base, .timer_at = USEC_NEVER};
-    loop->timer = evtimer_new(base, on_timer, loop);
-    if (!loop->timer) {
+    r = new_timer(loop);
+    if (r < 0) {
         event_base_free(base);
-        return -ENOMEM;
+        return r;
     }
     signal(SIGPIPE, SIG_IGN);
     event_set_log_callback(on_libevent_log);
@@ -86,6 +114,7 @@ int loop_init(struct loop *loop)
     SLIST_INIT(&loop->corpses);
     env_init(&loop->env, NULL, NULL);
     loop_touch(loop);
+    loop->touches = 0;
     return 0;
 }
 
@@ -116,38 +145,49 @@ void loop_done(struct loop *loop)
         free(s);
     }
     event_free(loop->timer);
+    close(loop->timer_fd);
     event_base_free(loop->base);
     env_done(&loop->env);
     loop->timer = NULL;
     loop->base = NULL;
 }
 
-/* Sets libevent's timer to `at` or leaves it when it rings earlier: waking up once too often is
- * cheaper than moving it in every turn. */
+/* Sets the timer to `at` or leaves it when it rings earlier: waking up once too often is cheaper
+ * than moving it in every turn. */
 static void set_timer(struct loop *loop, usec_t at)
 {
-    usec_t now = clock_monotonic(), wait = at > now ? at - now : 0;
-    struct timeval tv = {(time_t)(wait / USEC_PER_SEC), (suseconds_t)(wait % USEC_PER_SEC)};
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(at / USEC_PER_SEC),
+                     .tv_nsec = (long)(at % USEC_PER_SEC) * 1000},
+    };
 
     if (loop->timer_at <= at)
         return;
-    event_add(loop->timer, &tv);
+    /* A point that has passed rings at once. */
+    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
     loop->timer_at = at;
 }
 
 void loop_turn(struct loop *loop, usec_t max_wait)
 {
-    usec_t due = env_next_due(&loop->env);
-    usec_t wait = max_wait < LONGEST_WAIT ? max_wait : LONGEST_WAIT;
-    bool poll_only;
+    usec_t until = env_next_due(&loop->env);
+    bool poll_only = until <= loop->env.now || max_wait == 0;
 
-    loop_touch(loop);
-    poll_only = due <= loop->env.now || wait == 0;
-    if (!poll_only)
-        set_timer(loop, due < loop->env.now + wait ? due : loop->env.now + wait);
+    if (!poll_only) {
+        if (max_wait != USEC_NEVER) {
+            loop_touch(loop);
+            loop->touches = 0;
+            if (loop->env.now + max_wait < until)
+                until = loop->env.now + max_wait;
+        }
+        set_timer(loop, until);
+    }
     /* Without EVLOOP_ONCE, NONBLOCK goes on until nothing is ready any more: tasks would starve. */
     event_base_loop(loop->base, poll_only ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
-    env_run(&loop->env, clock_monotonic());
+    if (loop->touches == 0)
+        loop_touch(loop);
+    loop->touches = 0;
+    env_run(&loop->env, loop->env.now);
     free_corpses(loop);
 }
 
