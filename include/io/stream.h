@@ -73,6 +73,10 @@ void stream_resume(struct stream *s);
 /* Queues output; sent in one writev at the end of the turn. Does nothing after stream_end_output or
  * once the stream is broken. */
 void stream_write(struct stream *s, const void *p, size_t n);
+/* Queues n bytes that the caller writes to the place that is returned, all of them and before the
+ * next call of a stream: a message of several parts needs neither several writes nor a copy of its
+ * own. NULL where stream_write would do nothing. */
+char *stream_extend(struct stream *s, size_t n);
 /* Queues bytes [off, off+n) of b by reference (b is ref'ed). Small n is copied instead. */
 void stream_write_blob(struct stream *s, struct blob *b, size_t off, size_t n);
 

@@ -11,5 +11,8 @@
  * SPLICE_COPY_MAX bytes travel by reference; returns how many bytes did. */
 #define SPLICE_COPY_MAX ((size_t)16 * 1024)
 size_t splice_write(struct stream *s, const struct payload *text, const struct rpc_edits *edits);
+/* The same with a line end behind it. */
+size_t splice_write_line(struct stream *s, const struct payload *text,
+                         const struct rpc_edits *edits);
 
 #endif

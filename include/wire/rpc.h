@@ -120,8 +120,10 @@ void rpc_edit_add(struct rpc_edits *e, struct span at, struct slice with);
  */
 void rpc_edit_cut(struct rpc_edits *e, struct slice text, struct span member);
 
-/* Length of the edited text, and the text itself appended to out. */
+/* Length of the edited text, and the text itself: written to `to`, where there is room for it, or
+ * appended to out. */
 size_t rpc_edited_len(size_t text_len, const struct rpc_edits *e);
+void rpc_edit_copy(char *to, struct slice text, const struct rpc_edits *e);
 void rpc_edit_append(struct buf *out, struct slice text, const struct rpc_edits *e);
 
 /* mcpool's own messages, appended to out without a trailing newline. id: raw JSON token; n == 0

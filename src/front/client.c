@@ -311,13 +311,23 @@ bool client_is_stuck(const struct client *c)
     return client_heap_pending(c) / 2 > front_limits(c->front)->slow_reader_bytes;
 }
 
-void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits)
+/* So many bytes of p have been queued by reference. */
+static void note_referenced(struct client *c, const struct payload *p, size_t referenced)
 {
-    size_t referenced = splice_write(c->stream, p, edits);
     if (!referenced || !payload_is_mapped(p))
         return;
     if (c->mapped_end <= stream_sent_total(c->stream))
         c->mapped_n = 0;
     c->mapped_n += referenced;
     c->mapped_end = stream_queued_total(c->stream);
+}
+
+void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits)
+{
+    note_referenced(c, p, splice_write(c->stream, p, edits));
+}
+
+void client_write_line(struct client *c, const struct payload *p, const struct rpc_edits *edits)
+{
+    note_referenced(c, p, splice_write_line(c->stream, p, edits));
 }

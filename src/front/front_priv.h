@@ -200,6 +200,8 @@ bool client_is_stuck(const struct client *c);
 
 /* Queues a text with its replacements: small ones copied, big ones by reference. */
 void client_write_message(struct client *c, const struct payload *p, const struct rpc_edits *edits);
+/* The same with a line end behind it. */
+void client_write_line(struct client *c, const struct payload *p, const struct rpc_edits *edits);
 
 /* ---- what may be spoken ---- */
 

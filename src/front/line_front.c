@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "front/duplex.h"
-#include "front/message.h"
 #include "wire/line.h"
 
 #include <errno.h>
@@ -51,20 +50,8 @@ static size_t output_high(const struct line_client *lc)
 static void write_line(struct line_client *lc, const struct payload *text,
                        const struct rpc_edits *edits)
 {
-    static const struct rpc_edits none;
     struct client *c = lc->c;
-    struct buf *b = &c->front->head;
-    if (message_len(text, edits) < MESSAGE_COPY_MAX) {
-        buf_reset(b);
-        rpc_edit_append(b, text->text, edits ? edits : &none);
-        buf_append(b, "\n", 1);
-        struct slice s = buf_peek(b);
-        stream_write(c->stream, s.p, s.n);
-        buf_reset(b);
-    } else {
-        client_write_message(c, text, edits);
-        stream_write(c->stream, "\n", 1);
-    }
+    client_write_line(c, text, edits);
     if (!lc->paused && client_heap_pending(c) > output_high(lc)) {
         lc->paused = true;
         stream_pause(c->stream);

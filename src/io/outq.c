@@ -44,6 +44,15 @@ void outq_copy(struct outq *q, const void *p, size_t n)
     q->n += n;
 }
 
+char *outq_extend(struct outq *q, size_t n)
+{
+    char *to = buf_reserve(&q->copied, n);
+
+    buf_added(&q->copied, n);
+    q->n += n;
+    return to;
+}
+
 void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n)
 {
     struct outq_piece *piece;

@@ -27,6 +27,10 @@ void outq_done(struct outq *q);
 
 void outq_copy(struct outq *q, const void *p, size_t n);
 
+/* The same for n bytes that the caller writes to the place it is given, before anything else
+ * happens to q. */
+char *outq_extend(struct outq *q, size_t n);
+
 /* Bytes [off, off+n) of b, by reference. */
 void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n);
 

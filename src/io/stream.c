@@ -388,6 +388,17 @@ void stream_write(struct stream *s, const void *p, size_t n)
     queued(s);
 }
 
+char *stream_extend(struct stream *s, size_t n)
+{
+    char *to;
+
+    if (!takes_output(s) || n == 0)
+        return NULL;
+    to = outq_extend(&s->out, n);
+    queued(s);
+    return to;
+}
+
 void stream_write_blob(struct stream *s, struct blob *b, size_t off, size_t n)
 {
     assert(off <= b->n && n <= b->n - off);

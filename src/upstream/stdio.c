@@ -571,8 +571,7 @@ static uint64_t stdio_send(struct transport *tr, const struct payload *text,
     struct stdio *t = stdio_of(tr);
     if (!t->io || t->closing)
         return UINT64_MAX;
-    splice_write(t->io, text, edits);
-    stream_write(t->io, "\n", 1);
+    splice_write_line(t->io, text, edits);
     return stream_queued_total(t->io);
 }
 

@@ -124,17 +124,31 @@ size_t rpc_edited_len(size_t text_len, const struct rpc_edits *e)
     return text_len;
 }
 
-void rpc_edit_append(struct buf *out, struct slice text, const struct rpc_edits *e)
+static char *put(char *to, const char *p, size_t n)
+{
+    if (n > 0)
+        memcpy(to, p, n);
+    return to + n;
+}
+
+void rpc_edit_copy(char *to, struct slice text, const struct rpc_edits *e)
 {
     size_t at = 0;
 
-    buf_reserve(out, rpc_edited_len(text.n, e));
     for (unsigned i = 0; i < e->count; i++) {
-        buf_append(out, text.p + at, e->edit[i].off - at);
-        buf_append_slice(out, e->edit[i].with);
+        to = put(to, text.p + at, e->edit[i].off - at);
+        to = put(to, e->edit[i].with.p, e->edit[i].with.n);
         at = e->edit[i].off + e->edit[i].n;
     }
-    buf_append(out, text.p + at, text.n - at);
+    put(to, text.p + at, text.n - at);
+}
+
+void rpc_edit_append(struct buf *out, struct slice text, const struct rpc_edits *e)
+{
+    size_t n = rpc_edited_len(text.n, e);
+
+    rpc_edit_copy(buf_reserve(out, n), text, e);
+    buf_added(out, n);
 }
 
 /* ---- own messages ---- */

@@ -174,18 +174,30 @@ START_TEST(writes_of_a_turn_leave_together_at_its_end)
     stream_write(a.stream, "one ", 4);
     stream_write_blob(a.stream, blob, 0, 1);
     stream_write(a.stream, " two", 4);
+    memcpy(stream_extend(a.stream, 6), " three", 6);
     ck_assert_uint_eq(blob->refs, 1); /* small: copied */
-    ck_assert_uint_eq(stream_pending(a.stream), 9);
-    ck_assert_uint_eq(stream_queued_total(a.stream), 9);
+    ck_assert_uint_eq(stream_pending(a.stream), 15);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 15);
     ck_assert_uint_eq(stream_sent_total(a.stream), 0);
     ck_assert_int_eq(hear(text, sizeof(text)), -EAGAIN);
     loop_turn(&loop, 0);
-    ck_assert_int_eq(hear(text, sizeof(text)), 9);
-    ck_assert_mem_eq(text, "one B two", 9);
+    ck_assert_int_eq(hear(text, sizeof(text)), 15);
+    ck_assert_mem_eq(text, "one B two three", 15);
     ck_assert_uint_eq(stream_pending(a.stream), 0);
-    ck_assert_uint_eq(stream_sent_total(a.stream), 9);
-    ck_assert_uint_eq(stream_queued_total(a.stream), 9);
+    ck_assert_uint_eq(stream_sent_total(a.stream), 15);
+    ck_assert_uint_eq(stream_queued_total(a.stream), 15);
     blob_unref(blob);
+}
+END_TEST
+
+START_TEST(nothing_is_written_behind_the_end_of_output)
+{
+    open_socket(NULL);
+    ck_assert_ptr_null(stream_extend(a.stream, 0));
+    stream_end_output(a.stream);
+    stream_write(a.stream, "x", 1);
+    ck_assert_ptr_null(stream_extend(a.stream, 1));
+    ck_assert_uint_eq(stream_queued_total(a.stream), 0);
 }
 END_TEST
 
@@ -428,6 +440,7 @@ int main(void)
     tcase_add_test(tc, half_closed_is_not_gone);
     tcase_add_loop_test(tc, hangup_does_not_spin, 0, 8);
     tcase_add_test(tc, writes_of_a_turn_leave_together_at_its_end);
+    tcase_add_test(tc, nothing_is_written_behind_the_end_of_output);
     tcase_add_test(tc, blobs_and_copies_keep_their_order);
     tcase_add_test(tc, blob_is_told_what_passed_and_released_when_written);
     tcase_add_test(tc, drain_is_told_once_per_rise);
