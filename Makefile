@@ -175,6 +175,19 @@ $(SIM): $(SIM_OBJ) $(foreach r,$(call libs_upto,proxy),$(call room_lib,$(r)))
 	@mkdir -p $(@D)
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS)
 
+# --- the benchmark suite: load generator, servers to load, and references -----------------------------------
+BENCH_PROGRAMS := $(addprefix $(O)/bench/,stdio-server http-server)
+bench_obj = $(patsubst tests/%.c,$(O)/obj/tests/%.o,$(wildcard $(addprefix tests/bench/,lib/*.c $(1))))
+
+$(O)/bench/stdio-server: $(call bench_obj,server/mcp.c server/stdio_server.c)
+$(O)/bench/http-server: $(call bench_obj,server/mcp.c server/http_server.c)
+$(BENCH_PROGRAMS): $(call room_lib,wire) $(call room_lib,base)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)
+
 # --- fuzz targets and their corpus: fuzz-replay runs every corpus file once ----------------------------------
 FUZZ_ROOMS := base wire config
 # Single files of other rooms that need nothing but these.
@@ -226,7 +239,7 @@ chaos: $(PROGRAMS) ## real processes under faults of every kind; FAULTS=n SEED=n
 	@$(DAEMON) $(PYTHON) tests/chaos/chaos.py $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: check-build
-check-build: $(PROGRAMS) $(UNIT_BIN) $(SIM)
+check-build: $(PROGRAMS) $(UNIT_BIN) $(SIM) $(BENCH_PROGRAMS)
 
 .PHONY: check-unit
 check-unit: deps ## the unit tests; unit-<room> runs those of one room
