@@ -56,7 +56,12 @@ void answer_feed(struct answer *a, struct slice piece)
 
 bool answer_is_empty(const struct answer *a)
 {
-    return buf_len(&a->kept) == 0;
+    struct slice s = buf_peek(&a->kept);
+    size_t i = 0;
+
+    while (i < s.n && (s.p[i] == ' ' || s.p[i] == '\r'))
+        i++;
+    return i == s.n;
 }
 
 /* Whether the message is the model with another id. */

@@ -34,7 +34,7 @@ struct answer_view {
 /* Feeds the next bytes of the message (without line end). */
 void answer_feed(struct answer *a, struct slice piece);
 
-/* Whether nothing was fed. */
+/* Whether nothing was fed but white space (a blank line; an event without data). */
 bool answer_is_empty(const struct answer *a);
 
 /* The message is complete. Slices of *ret are good until answer_reset. */

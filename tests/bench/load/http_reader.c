@@ -96,6 +96,8 @@ static enum http_step take_events(struct http_reader *r, struct answer *a)
             }
         } else if (r->line == 0 && *p == '\n') {
             is_end = !answer_is_empty(a);
+            if (!is_end)
+                answer_reset(a); /* an event that only gives an id holds a space */
         } else if (*p == data_key.p[r->line]) {
             if (++r->line == data_key.n)
                 r->line = LINE_DATA;

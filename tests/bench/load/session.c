@@ -401,7 +401,9 @@ static void take_lines(struct session *s, struct slice in)
         size_t n = end ? (size_t)(end - in.p) : in.n;
 
         answer_feed(&s->answer, slice_of(in.p, n));
-        if (end && !answer_is_empty(&s->answer))
+        if (end && answer_is_empty(&s->answer))
+            answer_reset(&s->answer);
+        else if (end)
             on_message(s);
         n += end ? 1 : 0;
         in = slice_of(in.p + n, in.n - n);
