@@ -176,12 +176,13 @@ $(SIM): $(SIM_OBJ) $(foreach r,$(call libs_upto,proxy),$(call room_lib,$(r)))
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS)
 
 # --- the benchmark suite: load generator, servers to load, and references -----------------------------------
-BENCH_PROGRAMS := $(addprefix $(O)/bench/,load stdio-server http-server probe)
+BENCH_PROGRAMS := $(addprefix $(O)/bench/,load stdio-server http-server floor probe)
 bench_obj = $(patsubst tests/%.c,$(O)/obj/tests/%.o,$(wildcard $(addprefix tests/bench/,lib/*.c $(1))))
 
 $(O)/bench/load: $(call bench_obj,load/*.c)
 $(O)/bench/stdio-server: $(call bench_obj,server/mcp.c server/stdio_server.c)
 $(O)/bench/http-server: $(call bench_obj,server/mcp.c server/http_server.c)
+$(O)/bench/floor: $(call bench_obj,floor.c)
 $(O)/bench/probe: $(call bench_obj,probe.c)
 $(BENCH_PROGRAMS): $(call room_lib,wire) $(call room_lib,base)
 	@mkdir -p $(@D)

@@ -3,9 +3,11 @@
 #include "bench/lib/bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +154,44 @@ int accept_client(int fd)
     if (client >= 0) /* fails on unix sockets, which have no such thing */
         (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return client;
+}
+
+void set_nonblocking(int fd)
+{
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+        die("fcntl: %m");
+}
+
+static void make_pipe(int ends[2], unsigned bytes)
+{
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        die("pipe: %m");
+    if (bytes > 0)
+        (void)fcntl(ends[0], F_SETPIPE_SZ, (int)bytes); /* may be refused; it still works then */
+}
+
+pid_t spawn_server(char **command, unsigned pipe_bytes, int *ret_in, int *ret_out)
+{
+    posix_spawn_file_actions_t actions;
+    int to[2], from[2], r;
+    pid_t pid = 0;
+
+    make_pipe(to, pipe_bytes);
+    make_pipe(from, pipe_bytes);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
+    r = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
+    if (r != 0)
+        die("%s: cannot start: %s", command[0], strerror(r));
+    posix_spawn_file_actions_destroy(&actions);
+    close(to[0]);
+    close(from[1]);
+    set_nonblocking(from[0]);
+    set_nonblocking(to[1]);
+    *ret_in = from[0];
+    *ret_out = to[1];
+    return pid;
 }
 
 void raise_files(void)

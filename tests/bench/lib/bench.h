@@ -6,6 +6,7 @@
 #include "base/slice.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define NSEC_PER_SEC ((uint64_t)1000000000)
 
@@ -41,6 +42,12 @@ unsigned listen_port(int fd);
 
 /* Accepts one connection, non-blocking and without delay of small writes; -1: none is waiting. */
 int accept_client(int fd);
+
+void set_nonblocking(int fd);
+
+/* Starts a server and returns its process; *ret_in reads what it says, *ret_out writes to it, both
+ * non-blocking. pipe_bytes: size of the pipes, 0: the kernel's. */
+pid_t spawn_server(char **command, unsigned pipe_bytes, int *ret_in, int *ret_out);
 
 /* As many descriptors as the system allows this process. */
 void raise_files(void);

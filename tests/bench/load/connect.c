@@ -1,13 +1,12 @@
 /* Connecting is done blocking: on one machine it takes no longer than the system calls, and a limit
- * ends it where nobody accepts. The server of a session is started by posix_spawn with pipes of the
- * size that the daemon would give them. */
+ * ends it where nobody accepts. Servers of large messages get the large pipes that the daemon would
+ * give them. */
 #include "bench/load/connect.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -16,13 +15,7 @@
 
 /* Messages from here on are worth larger pipes (the kernel's are 64 KiB). */
 #define LARGE_BYTES ((uint64_t)64 << 10)
-#define PIPE_BYTES  (1 << 20)
-
-static void set_nonblocking(int fd)
-{
-    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-        die("fcntl: %m");
-}
+#define PIPE_BYTES  (1u << 20)
 
 static int open_socket(const struct plan *plan)
 {
@@ -41,44 +34,12 @@ static int open_socket(const struct plan *plan)
     return fd;
 }
 
-static void make_pipe(int ends[2], const struct plan *plan)
-{
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        die("pipe: %m");
-    if (plan->args_bytes >= LARGE_BYTES || plan->result_bytes >= LARGE_BYTES)
-        (void)fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* may be refused; it still works then */
-}
-
-static pid_t start_server(const struct plan *plan, int *ret_in, int *ret_out)
-{
-    posix_spawn_file_actions_t actions;
-    int to[2], from[2], r;
-    pid_t pid = 0;
-
-    make_pipe(to, plan);
-    make_pipe(from, plan);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
-    r = posix_spawnp(&pid, plan->command[0], &actions, NULL, plan->command, environ);
-    if (r != 0) {
-        errno = r;
-        die("%s: cannot start: %m", plan->target);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    set_nonblocking(from[0]);
-    set_nonblocking(to[1]);
-    *ret_in = from[0];
-    *ret_out = to[1];
-    return pid;
-}
-
 void connect_open(const struct plan *plan, int *ret_in, int *ret_out, pid_t *ret_pid)
 {
+    bool large = plan->args_bytes >= LARGE_BYTES || plan->result_bytes >= LARGE_BYTES;
+
     if (plan->via == VIA_STDIO)
-        *ret_pid = start_server(plan, ret_in, ret_out);
+        *ret_pid = spawn_server(plan->command, large ? PIPE_BYTES : 0, ret_in, ret_out);
     else
         *ret_in = *ret_out = open_socket(plan);
 }
