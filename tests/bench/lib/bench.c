@@ -20,7 +20,7 @@
 
 _Static_assert(sizeof(((struct address *)0)->raw) >= sizeof(struct sockaddr_storage), "room");
 
-static void say(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static void say(const char *fmt, va_list ap)
 {
     fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, fmt, ap);
