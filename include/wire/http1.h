@@ -108,9 +108,38 @@ struct http1_header {
     struct slice value; /* without surrounding spaces and tabs; may hold bytes >= 0x80 */
 };
 
-/* The header lines of one head, in order of arrival. */
+/* The fields that somebody here looks at. Each line's name is told apart once, when it is read, and
+ * asking for one of these is no search. */
+enum http1_field {
+    HTTP1_F_OTHER, /* all the rest; http1_header finds them by name */
+    HTTP1_F_ACCEPT,
+    HTTP1_F_AUTHORIZATION,
+    HTTP1_F_CONNECTION,
+    HTTP1_F_CONTENT_ENCODING,
+    HTTP1_F_CONTENT_LENGTH,
+    HTTP1_F_CONTENT_TYPE,
+    HTTP1_F_EXPECT,
+    HTTP1_F_HOST,
+    HTTP1_F_LAST_EVENT_ID,
+    HTTP1_F_MCP_METHOD,
+    HTTP1_F_MCP_NAME,
+    HTTP1_F_MCP_PROTOCOL_VERSION,
+    HTTP1_F_MCP_SESSION_ID,
+    HTTP1_F_ORIGIN,
+    HTTP1_F_TRANSFER_ENCODING,
+    HTTP1_F_COUNT,
+};
+
+/* A field as an element of a set. */
+#define HTTP1_BIT(field) (UINT32_C(1) << (field))
+
+/* The header lines of one head, in order of arrival. Read the rest through the functions below. */
 struct http1_headers {
     unsigned count;
+    uint32_t seen;                    /* the fields that stand there ... */
+    uint32_t repeated;                /* ... and those with several lines */
+    uint8_t first[HTTP1_F_COUNT];     /* those in `seen`: index of the first line */
+    uint8_t field[HTTP1_HEADERS_MAX]; /* of each line, enum http1_field */
     struct http1_header item[HTTP1_HEADERS_MAX];
 };
 
@@ -170,8 +199,35 @@ ssize_t http1_parse_response(struct http1_scan *scan, struct slice in,
 
 /* ---- looking at header fields ---- */
 
-/* The value of the first line with this name (ASCII case ignored); p == NULL when there is none (an
- * empty value has p != NULL). */
+/* What field a name is of (ASCII case ignored). name: a token. */
+enum http1_field http1_field_of(struct slice name);
+
+/* Begins with no lines. */
+void http1_headers_init(struct http1_headers *h);
+
+/* Puts a line behind the others. At most HTTP1_HEADERS_MAX; the name is a token. */
+void http1_headers_add(struct http1_headers *h, struct slice name, struct slice value);
+
+/* The index of the first line of this field at `from` or behind it; h->count when there is none. */
+unsigned http1_next(const struct http1_headers *h, enum http1_field field, unsigned from);
+
+/* The value of the first line of this field, which is not HTTP1_F_OTHER; p == NULL when there is
+ * none (an empty value has p != NULL). */
+static inline struct slice http1_value(const struct http1_headers *h, enum http1_field field)
+{
+    if (!(h->seen & HTTP1_BIT(field)))
+        return (struct slice){0};
+    return h->item[h->first[field]].value;
+}
+
+/* Whether one of these fields has several lines. fields: a set of HTTP1_BIT. */
+static inline bool http1_repeats(const struct http1_headers *h, uint32_t fields)
+{
+    return (h->repeated & fields) != 0;
+}
+
+/* The value of the first line with this name (ASCII case ignored), whatever it is; p == NULL when
+ * there is none. */
 struct slice http1_header(const struct http1_headers *h, const char *name);
 
 /* How many lines have this name: > 1 is a duplicate of a field that must be single. */

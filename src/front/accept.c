@@ -55,9 +55,7 @@ struct accept accept_parse(const struct http1_headers *headers, bool strict)
     struct media json = {.exact = "application/json", .any_subtype = "application/*"};
     struct media sse = {.exact = "text/event-stream", .any_subtype = "text/*"};
     bool present = false;
-    for (unsigned i = 0; i < headers->count; i++) {
-        if (!slice_is_nocase(headers->item[i].name, "accept"))
-            continue;
+    for (unsigned i = 0; (i = http1_next(headers, HTTP1_F_ACCEPT, i)) < headers->count; i++) {
         present = true;
         struct slice rest = headers->item[i].value, range;
         while (http1_list_next(&rest, &range)) {

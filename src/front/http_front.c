@@ -29,11 +29,10 @@ static void check_names(struct http_conn *h, struct http_req *req, const struct 
     if (c->listener->check_host &&
         !(head->host.p && origin_host_allowed(&cfg->allowed_hosts, head->host)))
         refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
-    for (unsigned i = 0; i < head->headers.count; i++) {
-        const struct http1_header *f = &head->headers.item[i];
-        if (slice_is_nocase(f->name, "origin") && !origin_allowed(&cfg->allowed_origins, f->value))
+    const struct http1_headers *f = &head->headers;
+    for (unsigned i = 0; (i = http1_next(f, HTTP1_F_ORIGIN, i)) < f->count; i++)
+        if (!origin_allowed(&cfg->allowed_origins, f->item[i].value))
             refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
-    }
 }
 
 static void refuse_token(struct http_req *req, const char *challenge, usec_t delay,
@@ -56,12 +55,12 @@ static void check_token(struct http_conn *h, struct http_req *req, const struct 
     req->principal = c->peer->principal;
     if (!access_needs_token(c))
         return;
-    if (http1_header_count(&head->headers, "authorization") > 1) {
+    if (http1_repeats(&head->headers, HTTP1_BIT(HTTP1_F_AUTHORIZATION))) {
         refuse(req, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
                "Bad Request: two Authorization fields");
         return;
     }
-    enum auth_kind kind = auth_parse(http1_header(&head->headers, "authorization"), &secret);
+    enum auth_kind kind = auth_parse(http1_value(&head->headers, HTTP1_F_AUTHORIZATION), &secret);
     if (kind == AUTH_BEARER)
         *ret_token = access_identify(c, req, secret, principal);
     if (*ret_token)
@@ -138,13 +137,14 @@ static void check_endpoint(struct http_conn *h, struct http_req *req,
 /* Fields that two readers could take differently when they stand twice. */
 static void check_single(struct http_req *req, const struct http1_headers *headers)
 {
-    static const char *const single[] = {"mcp-protocol-version", "mcp-method",      "mcp-name",
-                                         "mcp-session-id",       "authorization",   "last-event-id",
-                                         "content-type",         "content-encoding"};
-    for (size_t i = 0; i < ARRAY_LEN(single); i++)
-        if (http1_header_count(headers, single[i]) > 1)
-            refuse(req, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
-                   "Bad Request: a header field stands twice that must be single");
+    static const uint32_t single =
+        HTTP1_BIT(HTTP1_F_MCP_PROTOCOL_VERSION) | HTTP1_BIT(HTTP1_F_MCP_METHOD) |
+        HTTP1_BIT(HTTP1_F_MCP_NAME) | HTTP1_BIT(HTTP1_F_MCP_SESSION_ID) |
+        HTTP1_BIT(HTTP1_F_AUTHORIZATION) | HTTP1_BIT(HTTP1_F_LAST_EVENT_ID) |
+        HTTP1_BIT(HTTP1_F_CONTENT_TYPE) | HTTP1_BIT(HTTP1_F_CONTENT_ENCODING);
+    if (http1_repeats(headers, single))
+        refuse(req, 400, MCP_E_INVALID_REQUEST, REASON_BAD_REQUEST,
+               "Bad Request: a header field stands twice that must be single");
 }
 
 /* Steps 8 and 9, and whether the client can read any answer of ours. */
@@ -152,9 +152,9 @@ static void check_content(struct http_conn *h, struct http_req *req,
                           const struct http1_headers *headers)
 {
     bool strict = http_conn_client(h)->front->config->http.strict_accept;
-    struct slice encoding = http1_header(headers, "content-encoding");
+    struct slice encoding = http1_value(headers, HTTP1_F_CONTENT_ENCODING);
     req->encoded_body = encoding.p && !slice_is_nocase(encoding, "identity");
-    req->json_body = accept_is_json(http1_header(headers, "content-type"));
+    req->json_body = accept_is_json(http1_value(headers, HTTP1_F_CONTENT_TYPE));
     req->accept = accept_parse(headers, strict);
     if (req->method == HTTP1_POST && !req->json_body)
         refuse(req, 415, MCP_E_INVALID_REQUEST, REASON_NONE,
@@ -194,8 +194,8 @@ static struct slice keep(char **at, struct slice value, size_t max)
 struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head)
 {
     const struct http1_headers *headers = &head->headers;
-    struct slice session_id = http1_header(headers, "mcp-session-id");
-    struct slice last_event_id = http1_header(headers, "last-event-id");
+    struct slice session_id = http1_value(headers, HTTP1_F_MCP_SESSION_ID);
+    struct slice last_event_id = http1_value(headers, HTTP1_F_LAST_EVENT_ID);
     struct slice query_session = http1_query_get(head->query, "sessionId");
     size_t text = session_id.n + last_event_id.n + query_session.n + ACCESS_PRINCIPAL_MAX;
     struct http_req *req = xcalloc(1, sizeof(*req) + text + 1);
@@ -206,7 +206,7 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     req->session_id = keep(&at, session_id, HTTP_SESSION_ID_MAX);
     req->last_event_id = keep(&at, last_event_id, HTTP_EVENT_ID_MAX);
     req->query_session = keep(&at, query_session, HTTP_SESSION_ID_MAX);
-    struct slice version = http1_header(headers, "mcp-protocol-version");
+    struct slice version = http1_value(headers, HTTP1_F_MCP_PROTOCOL_VERSION);
     req->header_version = header_version_of(version);
     req->version =
         req->header_version == HEADER_VERSION_LEGACY ? mcp_version_parse(version) : MCP_2025_03_26;

@@ -7,6 +7,9 @@
  * have moved in between, so such a head is sliced once more when it is complete: at most twice the
  * work, whatever the sizes of the pieces.
  *
+ * Lines without any control byte, which are all of those that anybody sends, are found and checked
+ * in the same step (http1_plain_run); every other line is looked at byte by byte.
+ *
  * Invariant: the result for some input is the result for its shortest prefix that has one. So every
  * check depends on bytes in their order only, not on how many of them are there: limits are tested
  * before the content of a line, and the input is cut at the head limit before anything looks at it.
@@ -77,14 +80,15 @@ static enum http1_error parse_version(struct slice s, unsigned *ret_minor)
 
 static enum http1_method parse_method(struct slice s)
 {
-    static const char *const names[] = {
-        [HTTP1_GET] = "GET",     [HTTP1_POST] = "POST",   [HTTP1_DELETE] = "DELETE",
-        [HTTP1_HEAD] = "HEAD",   [HTTP1_PUT] = "PUT",     [HTTP1_OPTIONS] = "OPTIONS",
-        [HTTP1_PATCH] = "PATCH", [HTTP1_TRACE] = "TRACE",
+    static const struct slice names[] = {
+        [HTTP1_GET] = SLICE_INIT("GET"),       [HTTP1_POST] = SLICE_INIT("POST"),
+        [HTTP1_DELETE] = SLICE_INIT("DELETE"), [HTTP1_HEAD] = SLICE_INIT("HEAD"),
+        [HTTP1_PUT] = SLICE_INIT("PUT"),       [HTTP1_OPTIONS] = SLICE_INIT("OPTIONS"),
+        [HTTP1_PATCH] = SLICE_INIT("PATCH"),   [HTTP1_TRACE] = SLICE_INIT("TRACE"),
     };
 
     for (unsigned m = HTTP1_GET; m < HTTP1_OTHER_METHOD; m++)
-        if (slice_is(s, names[m]))
+        if (slice_eq(s, names[m]))
             return (enum http1_method)m;
     return HTTP1_OTHER_METHOD;
 }
@@ -101,14 +105,26 @@ static enum http1_error target_error(struct slice t)
     return http1_is_host(t) ? HTTP1_E_TARGET_AUTHORITY : HTTP1_E_TARGET;
 }
 
-static enum http1_error parse_request_line(struct slice line, struct http1_request *r)
+/* A line without its CRLF. */
+struct line {
+    struct slice text;
+    bool plain; /* known to hold no control byte but tab */
+};
+
+static enum http1_error check_line_text(const struct line *line, struct slice part)
 {
+    return line->plain ? HTTP1_OK : http1_check_text(part);
+}
+
+static enum http1_error parse_request_line(const struct line *l, struct http1_request *r)
+{
+    struct slice line = l->text;
     const char *end = line.p + line.n, *sp = memchr(line.p, ' ', line.n), *sp2, *q;
     enum http1_error err;
 
     if (slice_is(line, "PRI * HTTP/2.0"))
         return HTTP1_E_HTTP2;
-    if ((err = http1_check_text(line)) != HTTP1_OK)
+    if ((err = check_line_text(l, line)) != HTTP1_OK)
         return err;
     if (!sp || !(sp2 = memchr(sp + 1, ' ', (size_t)(end - sp - 1))) || sp2 == sp + 1)
         return HTTP1_E_START_LINE;
@@ -162,77 +178,68 @@ static enum http1_error name_error(char c)
     return err != HTTP1_OK ? err : HTTP1_E_HEADER_NAME;
 }
 
-static enum http1_error parse_header(struct slice line, struct http1_header *ret)
+static enum http1_error parse_header(const struct head *h, const struct line *l, unsigned index)
 {
-    size_t n = 0;
+    struct slice line = l->text, value;
+    enum http1_error err;
+    size_t n;
 
     if (line.p[0] == ' ' || line.p[0] == '\t')
         return HTTP1_E_OBS_FOLD;
-    while (n < line.n && http1_is(line.p[n], HTTP1_C_TOKEN))
-        n++;
+    n = http1_token_run(line, h->in.p + h->in.n);
     if (n == line.n)
         return HTTP1_E_HEADER_NAME;
     if (n == 0 || line.p[n] != ':')
         return name_error(line.p[n]);
-    ret->name = slice_of(line.p, n);
-    ret->value = slice_trim(slice_of(line.p + n + 1, line.n - n - 1));
-    return http1_check_text(ret->value);
+    value = slice_trim(slice_of(line.p + n + 1, line.n - n - 1));
+    if ((err = check_line_text(l, value)) != HTTP1_OK)
+        return err;
+    http1_headers_set(h->headers, index, slice_of(line.p, n), value);
+    return HTTP1_OK;
 }
 
 /* ---- what needs the whole head ---- */
 
-/* The fields that decide about the connection and the framing. */
-struct known {
-    unsigned hosts, lengths, codings;
-    struct slice host, length, coding;
-    bool expect_continue, expect_other;
+/* What the Connection lines say. */
+struct persistence {
     bool close, keep_alive;
 };
 
-static void know_connection(struct known *k, struct slice value)
+static struct persistence persistence_of(const struct http1_headers *h)
 {
-    struct slice item;
+    struct persistence p = {0};
 
-    while (http1_list_next(&value, &item)) {
-        k->close |= slice_is_nocase(item, "close");
-        k->keep_alive |= slice_is_nocase(item, "keep-alive");
+    for (unsigned i = 0; (i = http1_next(h, HTTP1_F_CONNECTION, i)) < h->count; i++) {
+        struct slice rest = h->item[i].value, item;
+
+        while (http1_list_next(&rest, &item)) {
+            p.close |= slice_is_nocase(item, "close");
+            p.keep_alive |= slice_is_nocase(item, "keep-alive");
+        }
     }
+    return p;
 }
 
-static void know_expect(struct known *k, struct slice value)
+static bool stays_open(const struct http1_headers *h, unsigned minor)
 {
-    if (slice_is_nocase(value, "100-continue"))
-        k->expect_continue = true;
-    else
-        k->expect_other = true;
+    struct persistence p = persistence_of(h);
+
+    return !p.close && (minor == 1 || p.keep_alive);
 }
 
-/* The length of a name tells nearly all fields apart before any byte is compared. */
-static void know_header(struct known *k, const struct http1_header *h)
+/* Whether the client waits for 100 Continue. *ret_other: it expects something else, too. */
+static bool expects_continue(const struct http1_headers *h, bool *ret_other)
 {
-    if (h->name.n == 4 && slice_is_nocase(h->name, "host")) {
-        k->hosts++;
-        k->host = h->value;
-    } else if (h->name.n == 6 && slice_is_nocase(h->name, "expect")) {
-        know_expect(k, h->value);
-    } else if (h->name.n == 10 && slice_is_nocase(h->name, "connection")) {
-        know_connection(k, h->value);
-    } else if (h->name.n == 14 && slice_is_nocase(h->name, "content-length")) {
-        k->lengths++;
-        k->length = h->value;
-    } else if (h->name.n == 17 && slice_is_nocase(h->name, "transfer-encoding")) {
-        k->codings++;
-        k->coding = h->value;
+    bool found = false;
+
+    *ret_other = false;
+    for (unsigned i = 0; (i = http1_next(h, HTTP1_F_EXPECT, i)) < h->count; i++) {
+        if (slice_is_nocase(h->item[i].value, "100-continue"))
+            found = true;
+        else
+            *ret_other = true;
     }
-}
-
-static struct known know(const struct http1_headers *h)
-{
-    struct known k = {0};
-
-    for (unsigned i = 0; i < h->count; i++)
-        know_header(&k, &h->item[i]);
-    return k;
+    return found;
 }
 
 static enum http1_error parse_length(struct slice s, uint64_t *ret)
@@ -254,67 +261,67 @@ static enum http1_error parse_length(struct slice s, uint64_t *ret)
 
 /* RFC 9112 section 6.3 with every case that it lets an implementation repair refused instead.
  * *ret_framing is HTTP1_BODY_NONE when no field says anything. */
-static enum http1_error parse_framing(const struct known *k, unsigned minor,
+static enum http1_error parse_framing(const struct http1_headers *h, unsigned minor,
                                       enum http1_framing *ret_framing, uint64_t *ret_length)
 {
+    struct slice coding = http1_value(h, HTTP1_F_TRANSFER_ENCODING);
+    struct slice length = http1_value(h, HTTP1_F_CONTENT_LENGTH);
+
     *ret_framing = HTTP1_BODY_NONE;
     *ret_length = 0;
-    if (k->codings > 0) {
-        if (k->lengths > 0)
+    if (coding.p) {
+        if (length.p)
             return HTTP1_E_LENGTH_AND_CODING;
         if (minor == 0)
             return HTTP1_E_CODING_VERSION;
-        if (k->codings > 1 || !slice_is_nocase(k->coding, "chunked"))
+        if (http1_repeats(h, HTTP1_BIT(HTTP1_F_TRANSFER_ENCODING)) ||
+            !slice_is_nocase(coding, "chunked"))
             return HTTP1_E_CODING;
         *ret_framing = HTTP1_BODY_CHUNKED;
         return HTTP1_OK;
     }
-    if (k->lengths == 0)
+    if (!length.p)
         return HTTP1_OK;
-    if (k->lengths > 1)
+    if (http1_repeats(h, HTTP1_BIT(HTTP1_F_CONTENT_LENGTH)))
         return HTTP1_E_LENGTH_DUPLICATE;
     *ret_framing = HTTP1_BODY_LENGTH;
-    return parse_length(k->length, ret_length);
-}
-
-static bool stays_open(const struct known *k, unsigned minor)
-{
-    return !k->close && (minor == 1 || k->keep_alive);
+    return parse_length(length, ret_length);
 }
 
 static enum http1_error finish_request(struct http1_request *r)
 {
-    struct known k = know(&r->headers);
+    const struct http1_headers *h = &r->headers;
     enum http1_error err;
+    bool expects, expects_other;
 
-    if (k.hosts > 1)
+    r->host = http1_value(h, HTTP1_F_HOST);
+    if (http1_repeats(h, HTTP1_BIT(HTTP1_F_HOST)))
         return HTTP1_E_HOST_DUPLICATE;
-    if (k.hosts == 0 && r->minor == 1)
+    if (!r->host.p && r->minor == 1)
         return HTTP1_E_HOST_MISSING;
-    if (!http1_is_host(k.host))
+    if (!http1_is_host(r->host))
         return HTTP1_E_HOST_SYNTAX;
-    if ((err = parse_framing(&k, r->minor, &r->framing, &r->content_length)) != HTTP1_OK)
+    if ((err = parse_framing(h, r->minor, &r->framing, &r->content_length)) != HTTP1_OK)
         return err;
     /* RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored. */
-    if (k.expect_other && r->minor == 1)
+    expects = expects_continue(h, &expects_other);
+    if (expects_other && r->minor == 1)
         return HTTP1_E_EXPECT;
-    r->expect_continue = k.expect_continue && r->minor == 1 &&
+    r->expect_continue = expects && r->minor == 1 &&
                          (r->framing == HTTP1_BODY_CHUNKED ||
                           (r->framing == HTTP1_BODY_LENGTH && r->content_length));
-    r->host = k.host;
-    r->keep_alive = stays_open(&k, r->minor);
+    r->keep_alive = stays_open(h, r->minor);
     return HTTP1_OK;
 }
 
 static enum http1_error finish_response(struct http1_response *r, bool head_request)
 {
-    struct known k = know(&r->headers);
-    enum http1_error err = parse_framing(&k, r->minor, &r->framing, &r->content_length);
+    enum http1_error err = parse_framing(&r->headers, r->minor, &r->framing, &r->content_length);
     bool never_body = r->status < 200 || r->status == 204;
 
     if (err != HTTP1_OK)
         return err;
-    r->keep_alive = stays_open(&k, r->minor);
+    r->keep_alive = stays_open(&r->headers, r->minor);
     if (never_body || r->status == 304 || head_request) {
         /* 304 and answers to HEAD may describe the body that is not there; 1xx and 204 may not, and
          * a peer that does so anyway may well send it: what follows is not to be read as a
@@ -352,19 +359,36 @@ static ssize_t incomplete(const struct head *h, struct http1_scan *scan)
     return 0;
 }
 
-/* The next line without its CRLF: 1, 0 when it is not complete, or an error. Moves past it. */
-static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct slice *ret_line)
+/* The next line, if it is whole, ends as it must and holds no other control byte. */
+static bool take_plain_line(const struct head *h, struct http1_scan *scan, struct line *ret)
+{
+    const char *start = h->in.p + scan->line_at, *end = h->in.p + h->in.n;
+    const char *stop = http1_plain_run(start, end);
+
+    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' ||
+        (size_t)(stop - start) > h->limits->max_line_bytes)
+        return false;
+    *ret = (struct line){.text = slice_of(start, (size_t)(stop - start)), .plain = true};
+    scan->line_at = (size_t)(stop - h->in.p) + 2;
+    return true;
+}
+
+/* The next line: 1, 0 when it is not complete, or an error. Moves past it. */
+static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct line *ret)
 {
     const char *start = h->in.p + scan->line_at, *lf;
     size_t from = scan->seen > scan->line_at ? scan->seen : scan->line_at;
     bool has_cr;
 
+    /* Only once for each line: the parts of one that comes in pieces are not looked at again. */
+    if (from == scan->line_at && take_plain_line(h, scan, ret))
+        return 1;
     lf = from < h->in.n ? memchr(h->in.p + from, '\n', h->in.n - from) : NULL;
     if (!lf)
         return incomplete(h, scan);
     has_cr = lf > start && lf[-1] == '\r';
-    *ret_line = slice_of(start, (size_t)(lf - start) - has_cr);
-    if (ret_line->n > h->limits->max_line_bytes)
+    *ret = (struct line){.text = slice_of(start, (size_t)(lf - start) - has_cr)};
+    if (ret->text.n > h->limits->max_line_bytes)
         return line_limit_error(h, scan);
     if (!has_cr)
         return HTTP1_E_LINE_END;
@@ -400,34 +424,35 @@ static ssize_t begin(const struct head *h, struct http1_scan *scan)
 }
 
 /* A complete line that is not the empty one at the end. */
-static enum http1_error on_line(const struct head *h, unsigned index, struct slice line)
+static enum http1_error on_line(const struct head *h, unsigned index, const struct line *line)
 {
     unsigned max = h->limits->max_headers;
 
     if (index == 0)
         return h->request ? parse_request_line(line, h->request)
-                          : parse_status_line(line, h->response);
+                          : parse_status_line(line->text, h->response);
     if (max > HTTP1_HEADERS_MAX)
         max = HTTP1_HEADERS_MAX;
     if (index > max)
         return HTTP1_E_TOO_MANY_HEADERS;
-    return parse_header(line, &h->headers->item[index - 1]);
+    return parse_header(h, line, index - 1);
 }
 
 /* Lines from where scan stands. > 0: length of the head, all lines from there on are sliced. */
 static ssize_t pass(const struct head *h, struct http1_scan *scan)
 {
-    struct slice line = {0};
+    struct line line = {0};
     ssize_t rc;
 
     if (scan->lines == 0 && (rc = begin(h, scan)) <= 0)
         return rc;
+    http1_headers_init(h->headers);
     while ((rc = take_line(h, scan, &line)) > 0) {
-        if (line.n == 0 && scan->lines > 0) {
+        if (line.text.n == 0 && scan->lines > 0) {
             h->headers->count = scan->lines - 1;
             return (ssize_t)scan->line_at;
         }
-        if ((rc = on_line(h, scan->lines, line)) < 0)
+        if ((rc = on_line(h, scan->lines, &line)) < 0)
             return rc;
         scan->lines++;
     }

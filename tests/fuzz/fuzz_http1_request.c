@@ -2,8 +2,8 @@
  *
  * The first byte chooses how the rest is cut. Held: one go and pieces give the same outcome, errors
  * included; nothing is read out of bounds (every call sees an exact heap copy); an accepted head,
- * written out again from its parsed form, is accepted with the same meaning; a body's bytes do not
- * depend on the cuts. */
+ * written out again from its parsed form, is accepted with the same meaning; known fields are found
+ * where they stand; a body's bytes do not depend on the cuts. */
 #include "unit/wire/http1_dump.h"
 
 #include "base/util.h"
@@ -52,6 +52,23 @@ static ssize_t parse_head(struct slice in, const struct http1_limits *limits, si
         if (rc != 0 || have == in.n)
             return rc;
         have = in.n - have < step ? in.n : have + step;
+    }
+}
+
+/* The fields that were told apart are those that a search by name finds. */
+static void check_fields(const struct http1_headers *h)
+{
+    for (unsigned i = 0; i < h->count; i++) {
+        enum http1_field field = http1_field_of(h->item[i].name);
+
+        require(h->field[i] == field && (h->seen & HTTP1_BIT(field)), "a field was not told apart");
+        if (field == HTTP1_F_OTHER)
+            continue;
+        require(http1_next(h, field, i) == i, "a line of a field is not found");
+        for (unsigned j = 0; j < i; j++)
+            if (slice_eq(h->item[j].name, h->item[i].name))
+                require(http1_repeats(h, HTTP1_BIT(field)) && h->first[field] <= j,
+                        "a repeated field was not noticed");
     }
 }
 
@@ -141,6 +158,7 @@ static size_t one_message(struct slice in, const struct http1_limits *limits, si
         struct slice rest = slice_of(in.p + n, in.n - (size_t)n);
 
         require(http1_parse_request(&scan, in, limits, req) == n, "not the same again");
+        check_fields(&req->headers);
         check_rewrite(req);
         buf_reset(&whole);
         buf_reset(&pieces);

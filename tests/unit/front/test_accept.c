@@ -9,10 +9,10 @@ static struct accept parse(const char *first, const char *second, bool strict)
 {
     struct http1_headers h = {0};
     if (first)
-        h.item[h.count++] = (struct http1_header){SLICE("Accept"), slice_str(first)};
+        http1_headers_add(&h, SLICE("Accept"), slice_str(first));
     if (second)
-        h.item[h.count++] = (struct http1_header){SLICE("ACCEPT"), slice_str(second)};
-    h.item[h.count++] = (struct http1_header){SLICE("Accept-Language"), SLICE("application/json")};
+        http1_headers_add(&h, SLICE("ACCEPT"), slice_str(second));
+    http1_headers_add(&h, SLICE("Accept-Language"), SLICE("application/json"));
     return accept_parse(&h, strict);
 }
 

@@ -1,0 +1,106 @@
+/* Runs of bytes in a head, found 16 at a time where the machine can: SSE2 is part of every x86-64,
+ * other machines take the byte loops. Nothing behind `end` is ever read, so the last few bytes are
+ * looked at one by one. */
+#include "wire/http1_internal.h"
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+static inline bool is_plain(char c)
+{
+    return (unsigned char)c >= 0x20 ? c != 0x7f : c == '\t';
+}
+
+static const char *plain_bytes(const char *p, const char *end)
+{
+    while (p < end && is_plain(*p))
+        p++;
+    return p;
+}
+
+static size_t token_bytes(struct slice s, size_t i)
+{
+    while (i < s.n && http1_is(s.p[i], HTTP1_C_TOKEN))
+        i++;
+    return i;
+}
+
+#if defined(__x86_64__)
+
+#define BLOCK sizeof(__m128i)
+
+static inline __m128i load(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+static inline __m128i at_most(__m128i v, char max)
+{
+    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(max)), v);
+}
+
+/* One bit for each control byte, tab included. */
+static inline unsigned controls(__m128i v)
+{
+    __m128i del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(at_most(v, 0x1f), del));
+}
+
+const char *http1_plain_run(const char *p, const char *end)
+{
+    while ((size_t)(end - p) >= BLOCK) {
+        unsigned stops = controls(load(p));
+
+        if (stops == 0) {
+            p += BLOCK;
+            continue;
+        }
+        p += __builtin_ctz(stops);
+        if (*p != '\t')
+            return p;
+        p++;
+    }
+    return plain_bytes(p, end);
+}
+
+/* One bit for each byte that is no letter and no "-": names hardly ever have others. */
+static inline unsigned no_letters(__m128i v)
+{
+    __m128i from_a = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i dash = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
+
+    return ~(unsigned)_mm_movemask_epi8(_mm_or_si128(at_most(from_a, 'z' - 'a'), dash)) & 0xffff;
+}
+
+size_t http1_token_run(struct slice s, const char *end)
+{
+    size_t i = 0;
+
+    for (; i < s.n && (size_t)(end - s.p) - i >= BLOCK; i += BLOCK) {
+        unsigned stops = no_letters(load(s.p + i));
+
+        if (stops) {
+            i += (size_t)__builtin_ctz(stops);
+            break;
+        }
+    }
+    /* Letters behind the end of the line are none of its name. */
+    return i < s.n ? token_bytes(s, i) : s.n;
+}
+
+#else
+
+const char *http1_plain_run(const char *p, const char *end)
+{
+    return plain_bytes(p, end);
+}
+
+size_t http1_token_run(struct slice s, const char *end)
+{
+    (void)end;
+    return token_bytes(s, 0);
+}
+
+#endif
