@@ -49,6 +49,9 @@ static inline bool slice_starts(struct slice a, const char *s)
     return a.n >= n && memcmp(a.p, s, n) == 0;
 }
 
+/* Whether a holds nothing but visible ASCII: no blanks, no control bytes. An empty one does. */
+bool slice_is_visible(struct slice a);
+
 /* a without leading and trailing spaces and tabs (RFC 9110 OWS). */
 struct slice slice_trim(struct slice a);
 

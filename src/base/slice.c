@@ -47,6 +47,34 @@ bool slice_is_nocase(struct slice a, const char *s)
     return true;
 }
 
+static bool is_visible_1(char c)
+{
+    return c > 0x20 && c < 0x7f;
+}
+
+/* The top bit of a byte remains if it was set, if 0x21 cannot be taken from it or if it was 0x7f. A
+ * borrow or a carry comes only from a byte that is none itself. */
+static bool is_visible_8(const char *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof(w));
+    return ((w | (w - EACH_BYTE(0x21)) | (w + EACH_BYTE(1))) & EACH_BYTE(0x80)) == 0;
+}
+
+bool slice_is_visible(struct slice a)
+{
+    size_t i = 0;
+
+    for (; a.n - i >= 8; i += 8)
+        if (!is_visible_8(a.p + i))
+            return false;
+    for (; i < a.n; i++)
+        if (!is_visible_1(a.p[i]))
+            return false;
+    return true;
+}
+
 static bool is_ows(char c)
 {
     return c == ' ' || c == '\t';

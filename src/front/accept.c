@@ -52,9 +52,14 @@ static void consider(struct media *m, struct slice type, bool wanted, bool stric
 
 struct accept accept_parse(const struct http1_headers *headers, bool strict)
 {
+    /* What the specification shows, and nearly all clients copy from there. */
+    static const struct slice usual = SLICE_INIT("application/json, text/event-stream");
     struct media json = {.exact = "application/json", .any_subtype = "application/*"};
     struct media sse = {.exact = "text/event-stream", .any_subtype = "text/*"};
     bool present = false;
+    if (slice_eq(http1_value(headers, HTTP1_F_ACCEPT), usual) &&
+        !http1_repeats(headers, HTTP1_BIT(HTTP1_F_ACCEPT)))
+        return (struct accept){.json = true, .sse = true};
     for (unsigned i = 0; (i = http1_next(headers, HTTP1_F_ACCEPT, i)) < headers->count; i++) {
         present = true;
         struct slice rest = headers->item[i].value, range;
@@ -72,6 +77,8 @@ struct accept accept_parse(const struct http1_headers *headers, bool strict)
 
 bool accept_is_json(struct slice content_type)
 {
+    if (slice_eq(content_type, SLICE("application/json")))
+        return true;
     if (!content_type.p || !slice_is_nocase(http1_media_type(content_type), "application/json"))
         return false;
     const char *at = memchr(content_type.p, ';', content_type.n);

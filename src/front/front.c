@@ -515,6 +515,7 @@ void front_apply(struct front *f, struct config *config)
     struct config *old = f->config;
     struct client *c, *following;
     f->config = config_ref(config);
+    f->host_memo = f->origin_memo = (struct origin_memo){0};
     follow_listeners(f);
     front_access_changed(f);
     event_budget_follow(&f->events, front_limits(f));

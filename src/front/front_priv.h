@@ -7,6 +7,7 @@
 #include "front/event_log.h"
 #include "front/front.h"
 #include "front/ledger.h"
+#include "front/origin.h"
 #include "front/peers.h"
 #include "io/listen.h"
 #include "io/stream.h"
@@ -67,6 +68,7 @@ struct front {
     size_t connections;
     usec_t refusal_logged_at; /* 0: never */
     struct access_tally access;
+    struct origin_memo host_memo, origin_memo; /* by the present configuration */
     bool draining;
     const struct config *preparing;  /* front_prepare: for whom */
     char why[512];                   /* and what went wrong */

@@ -21,17 +21,36 @@ static void refuse(struct http_req *req, unsigned status, int code, enum reason 
     req->refuse_text = text;
 }
 
+/* Nearly every request comes with the names of the one before. */
+static bool is_host_allowed(struct front *f, struct slice host)
+{
+    if (origin_memo_has(&f->host_memo, host))
+        return true;
+    if (!host.p || !origin_host_allowed(&f->config->http.allowed_hosts, host))
+        return false;
+    origin_memo_set(&f->host_memo, host);
+    return true;
+}
+
+static bool is_origin_allowed(struct front *f, struct slice origin)
+{
+    if (origin_memo_has(&f->origin_memo, origin))
+        return true;
+    if (!origin_allowed(&f->config->http.allowed_origins, origin))
+        return false;
+    origin_memo_set(&f->origin_memo, origin);
+    return true;
+}
+
 /* Steps 2 and 3: who may talk to us at all. */
 static void check_names(struct http_conn *h, struct http_req *req, const struct http1_request *head)
 {
     const struct client *c = http_conn_client(h);
-    const struct config_http *cfg = &c->front->config->http;
-    if (c->listener->check_host &&
-        !(head->host.p && origin_host_allowed(&cfg->allowed_hosts, head->host)))
+    if (c->listener->check_host && !is_host_allowed(c->front, head->host))
         refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
     const struct http1_headers *f = &head->headers;
     for (unsigned i = 0; (i = http1_next(f, HTTP1_F_ORIGIN, i)) < f->count; i++)
-        if (!origin_allowed(&cfg->allowed_origins, f->item[i].value))
+        if (!is_origin_allowed(c->front, f->item[i].value))
             refuse(req, 403, MCP_E_INVALID_REQUEST, REASON_ORIGIN, "Forbidden");
 }
 
@@ -172,12 +191,9 @@ static void check_content(struct http_conn *h, struct http_req *req,
                    : "Not Acceptable: Client must accept text/event-stream");
 }
 
-static bool is_visible(struct slice s, size_t max)
+static bool is_session_id(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < 0x21 || s.p[i] > 0x7e)
-            return false;
-    return s.n > 0 && s.n <= max;
+    return s.n > 0 && s.n <= HTTP_SESSION_ID_MAX && slice_is_visible(s);
 }
 
 /* Copies a value behind the struct, so that it outlives the head. */
@@ -202,7 +218,7 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     char *at = req->text + ACCESS_PRINCIPAL_MAX;
 
     req->method = head->method;
-    req->bad_session_id = session_id.p && !is_visible(session_id, HTTP_SESSION_ID_MAX);
+    req->bad_session_id = session_id.p && !is_session_id(session_id);
     req->session_id = keep(&at, session_id, HTTP_SESSION_ID_MAX);
     req->last_event_id = keep(&at, last_event_id, HTTP_EVENT_ID_MAX);
     req->query_session = keep(&at, query_session, HTTP_SESSION_ID_MAX);

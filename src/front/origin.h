@@ -18,6 +18,26 @@ bool origin_host_allowed(const struct config_strings *allowed, struct slice host
  * names the scheme. A missing port counts as the scheme's. */
 bool origin_allowed(const struct config_strings *allowed, struct slice origin);
 
+/* The latest value that was let in. Good for as long as the list is the same; zero = none. */
+struct origin_memo {
+    unsigned char n; /* 0: none */
+    char text[63];
+};
+
+static inline bool origin_memo_has(const struct origin_memo *m, struct slice value)
+{
+    return value.n != 0 && value.n == m->n && memcmp(value.p, m->text, m->n) == 0;
+}
+
+/* One that is too long is not remembered. */
+static inline void origin_memo_set(struct origin_memo *m, struct slice value)
+{
+    if (value.n == 0 || value.n > sizeof(m->text))
+        return;
+    memcpy(m->text, value.p, value.n);
+    m->n = (unsigned char)value.n;
+}
+
 /* Whether the list is the one that a configuration without `allowed_hosts` has: the loopback names.
  */
 bool origin_is_default_list(const struct config_strings *allowed);

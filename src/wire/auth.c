@@ -16,11 +16,7 @@ enum auth_kind auth_parse(struct slice value, struct slice *ret_token)
         return rest.p[0] == '\t' ? AUTH_MALFORMED : AUTH_NONE; /* a longer name */
     while (rest.n && rest.p[0] == ' ')
         rest = slice_of(rest.p + 1, rest.n - 1);
-    for (size_t i = 0; i < rest.n; i++) {
-        if (rest.p[i] < 0x21 || rest.p[i] > 0x7e)
-            return AUTH_MALFORMED;
-    }
-    if (rest.n == 0)
+    if (rest.n == 0 || !slice_is_visible(rest))
         return AUTH_MALFORMED;
     *ret_token = rest;
     return AUTH_BEARER;

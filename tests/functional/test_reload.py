@@ -505,6 +505,22 @@ class SettingsTest(ReloadCase):
         self.reload()
         self.assertEqual(c.exchange(ask).status, 403)
 
+    def test_names_that_were_let_in_are_judged_anew(self):
+        c = self.conn()
+        good = self.request_bytes(INITIALIZE, path="/mcp/fake", headers=[("Origin", "http://localhost:1")])
+        other = self.request_bytes(INITIALIZE, path="/mcp/fake", headers=[("Origin", "http://localhost:1.example.org")])
+        twice = self.request_bytes(INITIALIZE, path="/mcp/fake",
+                                   headers=[("Origin", "http://localhost:1"), ("Origin", "http://example.org")])
+        for ask, status in ((good, 200), (other, 403), (good, 200), (twice, 403)):
+            self.assertEqual(c.exchange(ask).status, status)
+        self.file["http"] = {"allowed_origins": ["example.org"]}
+        self.reload()
+        for ask, status in ((good, 403), (other, 403), (twice, 403)):
+            self.assertEqual(c.exchange(ask).status, status)
+        del self.file["http"]
+        self.reload()
+        self.assertEqual(c.exchange(good).status, 200)
+
     def test_keepalives_begin_and_end(self):
         self.file["limits"]["keepalive_interval"] = 0
         self.reload()

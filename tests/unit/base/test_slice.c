@@ -59,6 +59,25 @@ START_TEST(trim_removes_spaces_and_tabs_only)
 }
 END_TEST
 
+START_TEST(visible_is_the_same_at_every_place)
+{
+    char text[20];
+
+    ck_assert(slice_is_visible(slice_of(NULL, 0)));
+    for (size_t n = 1; n <= sizeof(text); n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(text, at % 2 ? '!' : '~', n);
+                text[at] = (char)c;
+                ck_assert_int_eq(slice_is_visible(slice_of(text, n)), c > 0x20 && c < 0x7f);
+            }
+        }
+    }
+    ck_assert(!slice_is_visible(SLICE("\xff\xff~~~~~~")));
+    ck_assert(!slice_is_visible(SLICE("  !!!!!!")));
+}
+END_TEST
+
 static size_t encode(uint32_t cp, char *out)
 {
     if (cp < 0x80) {
@@ -151,6 +170,7 @@ int main(void)
     tcase_add_test(tc, eq_compares_bytes_and_length);
     tcase_add_test(tc, nocase_folds_ascii_letters_only);
     tcase_add_test(tc, nocase_is_the_same_at_every_place);
+    tcase_add_test(tc, visible_is_the_same_at_every_place);
     tcase_add_test(tc, trim_removes_spaces_and_tabs_only);
     tcase_add_test(tc, utf8_accepts_every_scalar_value_and_no_surrogate);
     tcase_add_loop_test(tc, utf8_refuses_malformed, 0, ARRAY_LEN(malformed));

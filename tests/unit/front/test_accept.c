@@ -25,6 +25,8 @@ START_TEST(accept_table)
         {"application/json, text/event-stream", NULL, true, true, true, true},
         {"text/event-stream,application/json", NULL, true, true, true, true},
         {"application/json", "text/event-stream", true, true, true, true},
+        {"application/json, text/event-stream", "application/json;q=0", false, true, false, true},
+        {"text/event-stream;q=0", "application/json, text/event-stream", true, true, true, true},
         {"application/json", NULL, true, false, true, false},
         {"text/event-stream", NULL, false, true, false, true},
         {NULL, NULL, true, true, false, false},

@@ -144,6 +144,31 @@ START_TEST(the_default_list_is_recognised)
 }
 END_TEST
 
+START_TEST(the_memo_knows_one_value_byte_for_byte)
+{
+    static const char longest[] =
+        "http://a-name-that-is-as-long-as-can-be-remembered.example:65535";
+    struct origin_memo m = {0};
+    struct slice whole = slice_of(longest, sizeof(m.text));
+    ck_assert_uint_eq(sizeof(longest) - 1, sizeof(m.text) + 1);
+    ck_assert(!origin_memo_has(&m, slice_of(NULL, 0)));
+    ck_assert(!origin_memo_has(&m, SLICE("")));
+    origin_memo_set(&m, SLICE(""));
+    ck_assert(!origin_memo_has(&m, SLICE("")));
+    origin_memo_set(&m, SLICE("localhost:80"));
+    ck_assert(origin_memo_has(&m, SLICE("localhost:80")));
+    ck_assert(!origin_memo_has(&m, SLICE("localhost:8")));
+    ck_assert(!origin_memo_has(&m, SLICE("localhost:800")));
+    ck_assert(!origin_memo_has(&m, SLICE("Localhost:80")));
+    origin_memo_set(&m, slice_str(longest));
+    ck_assert(!origin_memo_has(&m, slice_str(longest)));
+    ck_assert(origin_memo_has(&m, SLICE("localhost:80")));
+    origin_memo_set(&m, whole);
+    ck_assert(origin_memo_has(&m, whole));
+    ck_assert(!origin_memo_has(&m, SLICE("localhost:80")));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("front/origin");
@@ -156,6 +181,7 @@ int main(void)
     tcase_add_test(t, other_origins_are_refused);
     tcase_add_test(t, a_whole_origin_in_the_list);
     tcase_add_test(t, the_default_list_is_recognised);
+    tcase_add_test(t, the_memo_knows_one_value_byte_for_byte);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
