@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/env.h"
+#include "base/idmap.h"
 #include "base/util.h"
 #include "keep.h"
 #include "proxy/call.h"
@@ -73,11 +74,10 @@ struct elicitation {
 
 struct mux {
     struct conn *conn;
-    struct uplink **table; /* open addressing by id; NULL = free */
-    size_t cap, count;
-    uint64_t heard;      /* messages of the server */
-    struct lists *lists; /* session sharing: what this slot's client was given */
-    uint64_t lost;       /* number of the slot's latest loss, see lists.c; 0: it never was */
+    struct idmap uplinks; /* by id */
+    uint64_t heard;       /* messages of the server */
+    struct lists *lists;  /* session sharing: what this slot's client was given */
+    uint64_t lost;        /* number of the slot's latest loss, see lists.c; 0: it never was */
     struct ghost ghosts[GHOSTS_MAX];
     unsigned ghost_next;
     usec_t crowd_until;       /* until then there may be more ghosts than there was room for */

@@ -1,50 +1,20 @@
 /* The mux of one connection: upstream ids to requests in flight.
  *
- * Ids rise by one and are never reused, so an open-addressed table indexed by the id's low bits
- * stays nearly collision-free; removal shifts the following run back, so there are no tombstones
- * and a call that runs for an hour costs nothing while millions pass it. */
+ * Ids rise by one and are never reused. */
 #include "base/util.h"
 #include "internal.h"
 
 #include <stdlib.h>
 
-static size_t place(const struct mux *m, uint64_t id)
-{
-    return (size_t)id & (m->cap - 1);
-}
-
-static void insert(struct mux *m, struct uplink *u)
-{
-    size_t i = place(m, u->id);
-    while (m->table[i])
-        i = (i + 1) & (m->cap - 1);
-    m->table[i] = u;
-}
-
-static void grow(struct mux *m)
-{
-    struct uplink **old = m->table;
-    size_t old_cap = m->cap;
-    m->cap = old_cap ? old_cap * 2 : 16;
-    m->table = xcalloc(m->cap, sizeof(struct uplink *));
-    for (size_t i = 0; i < old_cap; i++)
-        if (old[i])
-            insert(m, old[i]);
-    free(old);
-}
-
 void mux_add(struct mux *m, struct uplink *u)
 {
-    if ((m->count + 1) * 2 > m->cap)
-        grow(m);
     u->id = conn_mint_id(m->conn);
     u->conn = m->conn;
     u->mark = UINT64_MAX;
     u->sent_at = m->conn->pool->server->env->now;
     u->breaker_epoch = m->conn->pool->server->breaker.epoch;
     u->given_up = false;
-    insert(m, u);
-    m->count++;
+    idmap_put(&m->uplinks, u->id, u);
 }
 
 void mux_request(struct mux *m, struct uplink *u, const char *method, const char *key,
@@ -66,38 +36,17 @@ void mux_request(struct mux *m, struct uplink *u, const char *method, const char
     buf_done(&b);
 }
 
-static size_t find(const struct mux *m, uint64_t id)
+static struct uplink *take_out(struct mux *m, uint64_t id)
 {
-    if (m->count == 0)
-        return SIZE_MAX;
-    for (size_t i = place(m, id); m->table[i]; i = (i + 1) & (m->cap - 1))
-        if (m->table[i]->id == id)
-            return i;
-    return SIZE_MAX;
-}
-
-static struct uplink *remove_at(struct mux *m, size_t hole)
-{
-    struct uplink *u = m->table[hole];
-    size_t mask = m->cap - 1;
-    for (size_t i = (hole + 1) & mask; m->table[i]; i = (i + 1) & mask) {
-        /* An entry may fill the hole unless its own place lies cyclically after the hole. */
-        size_t home = place(m, m->table[i]->id);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            m->table[hole] = m->table[i];
-            hole = i;
-        }
-    }
-    m->table[hole] = NULL;
-    m->count--;
-    u->id = 0;
+    struct uplink *u = idmap_take(&m->uplinks, id);
+    if (u)
+        u->id = 0;
     return u;
 }
 
 struct uplink *mux_peek(const struct mux *m, uint64_t id)
 {
-    size_t i = find(m, id);
-    return i == SIZE_MAX ? NULL : m->table[i];
+    return idmap_get(&m->uplinks, id);
 }
 
 /* Sums the ghosts up for the pool, which keeps other sessions' calls away from them. */
@@ -131,42 +80,36 @@ static void lay_ghost(struct mux *m, uint64_t id)
 
 struct uplink *mux_take(struct mux *m, uint64_t id)
 {
-    size_t i = find(m, id);
-    if (i != SIZE_MAX)
-        return remove_at(m, i);
-    lay_ghost(m, id);
-    return NULL;
+    struct uplink *u = take_out(m, id);
+    if (!u)
+        lay_ghost(m, id);
+    return u;
 }
 
 void mux_replace(struct mux *m, struct uplink *u, struct uplink *heir)
 {
     heir->id = u->id;
+    take_out(m, u->id);
     heir->conn = u->conn;
     heir->mark = u->mark;
     heir->sent_at = u->sent_at;
     heir->breaker_epoch = u->breaker_epoch;
     heir->given_up = u->given_up;
-    m->table[find(m, u->id)] = heir;
-    u->id = 0;
+    idmap_put(&m->uplinks, heir->id, heir);
 }
 
 struct uplink *mux_take_first(struct mux *m)
 {
-    size_t first = SIZE_MAX;
-    for (size_t i = 0; i < m->cap; i++)
-        if (m->table[i] && (first == SIZE_MAX || m->table[i]->id < m->table[first]->id))
-            first = i;
-    return first == SIZE_MAX ? NULL : remove_at(m, first);
+    struct uplink *first = NULL, *u;
+    for (size_t pos = 0; (u = idmap_next(&m->uplinks, &pos)) != NULL;)
+        if (!first || u->id < first->id)
+            first = u;
+    return first ? take_out(m, first->id) : NULL;
 }
 
 struct uplink *mux_next(const struct mux *m, size_t *pos)
 {
-    while (*pos < m->cap) {
-        struct uplink *u = m->table[(*pos)++];
-        if (u)
-            return u;
-    }
-    return NULL;
+    return idmap_next(&m->uplinks, pos);
 }
 
 void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner)
@@ -174,7 +117,7 @@ void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner)
     if (u->id == 0)
         return;
     uint64_t id = u->id;
-    remove_at(m, find(m, id));
+    take_out(m, id);
     if (!owner)
         return;
     usec_t now = m->conn->pool->server->env->now;
@@ -223,7 +166,7 @@ void mux_done_slot(struct conn *c)
         free(m->elicitations[i].id);
     sub_forget_all(m);
     lists_free(m->lists);
-    free(m->table);
+    idmap_done(&m->uplinks);
     free(m);
     c->user = NULL;
 }

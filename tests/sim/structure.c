@@ -36,7 +36,7 @@ static void check_calls_of_conn(const struct conn *c)
         CHECK(STRUCTURE, u->conn == c && u->id, "a stray uplink");
         calls += u->on_answer == call_on_answer;
     }
-    CHECK(STRUCTURE, n == m->count && calls == linked, "slot %u: mux", c->slot);
+    CHECK(STRUCTURE, n == m->uplinks.count && calls == linked, "slot %u: mux", c->slot);
     if (c->state != CONN_READY)
         CHECK(STRUCTURE, running == 0 && n == 0 && LIST_EMPTY(&m->asks), "slot %u is %s with work",
               c->slot, conn_state_name(c->state));
