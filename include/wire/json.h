@@ -65,6 +65,9 @@ bool json_string_is(struct slice raw_string, const char *s);
 /* Compares two raw ids as MCP does: of one type, strings equal after unescaping, integers by bytes.
  */
 bool json_id_eq(struct slice a, struct slice b);
+/* The same number for ids that are equal so. Whoever chooses the ids can choose some that have one
+ * number in common. */
+uint64_t json_id_hash(struct slice id);
 
 /* The raw number as uint64; false when it is not a non-negative integer that fits. */
 bool json_u64(struct slice raw, uint64_t *ret);

@@ -325,9 +325,8 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->up.on_lost = call_on_lost;
     timer_init(&c->deadline, deadline_passed, c);
     timer_init(&c->progress_timer, progress_due, c);
-    LIST_INSERT_HEAD(&s->calls, c, link);
-    s->in_flight++;
-    s->principal->in_flight++;
+    c->id_hash = json_id_hash(c->id);
+    session_enter_call(s, c);
     proxy_note_call(s);
     return c;
 }
@@ -462,9 +461,7 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     if (c->sub)
         sub_leave(c);
     ticket_done(&c->ticket);
-    LIST_REMOVE(c, link);
-    s->in_flight--;
-    s->principal->in_flight--;
+    session_leave_call(s, c);
     proxy_note_call_end(s);
     struct channel *ch = c->channel;
     c->channel = NULL;

@@ -148,6 +148,7 @@ struct call {
     bool asked;          /* its server asked something, for it as far as one can tell */
     struct span id_span; /* where the id and the progress token stand in text */
     struct span token_span;
+    uint64_t id_hash;
     struct slice id;    /* copies, in the tail of this allocation */
     struct slice token; /* n == 0: the client wants no progress */
     struct blob
@@ -274,6 +275,7 @@ struct session {
     enum mcp_log_level level;
     LIST_HEAD(, call) calls;
     unsigned in_flight;
+    struct idmap calls_by_id; /* by id_hash: all of them, or empty while they are few */
     LIST_HEAD(, ask) asks;
     unsigned ask_count;
     uint64_t next_ask;
@@ -299,6 +301,11 @@ struct session *session_of_id(struct proxy *p, struct slice id);
 /* The client's features and revision are known: gives the session the id that says so, where ids
  * can outlive the process. features: those that the client declared. */
 void session_mint_id(struct session *s, unsigned features);
+/* A call begins, and ends. */
+void session_enter_call(struct session *s, struct call *c);
+void session_leave_call(struct session *s, struct call *c);
+/* Whether another call of its session has the same id. */
+bool session_has_twin(const struct call *c);
 /* Binds the session to the pool that a client of these features is to have. */
 void session_join_pool(struct session *s, unsigned features);
 

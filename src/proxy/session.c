@@ -242,6 +242,35 @@ void session_end(struct session *s)
     proxy_note_progress(p);
 }
 
+/* ---- calls ---- */
+
+/* More calls than these are found by the hashes of their ids; of fewer each is looked at. */
+#define CALLS_FEW 8
+
+void session_enter_call(struct session *s, struct call *c)
+{
+    LIST_INSERT_HEAD(&s->calls, c, link);
+    s->in_flight++;
+    s->principal->in_flight++;
+    if (s->calls_by_id.count)
+        idmap_put(&s->calls_by_id, c->id_hash, c);
+    else if (s->in_flight > CALLS_FEW)
+        LIST_FOREACH (c, &s->calls, link)
+            idmap_put(&s->calls_by_id, c->id_hash, c);
+}
+
+/* An idle session keeps no memory for the time when it was busy. */
+void session_leave_call(struct session *s, struct call *c)
+{
+    LIST_REMOVE(c, link);
+    s->in_flight--;
+    s->principal->in_flight--;
+    if (s->calls_by_id.count)
+        idmap_drop(&s->calls_by_id, c->id_hash, c);
+    if (s->in_flight == 0 && s->calls_by_id.cap)
+        idmap_done(&s->calls_by_id);
+}
+
 /* ---- messages that belong to no request ---- */
 
 /* Whether a waiting message says what the new one says: only the newest counts. */
@@ -348,13 +377,31 @@ unsigned session_in_flight(const struct session *s)
     return s->in_flight;
 }
 
-struct call *session_call(const struct session *s, struct slice id)
+/* Another call than `but` that has this id. */
+static struct call *find_call(const struct session *s, uint64_t hash, struct slice id,
+                              const struct call *but)
 {
     struct call *c;
+    if (s->calls_by_id.count) {
+        for (size_t pos = 0; (c = idmap_find(&s->calls_by_id, hash, &pos)) != NULL;)
+            if (c != but && json_id_eq(c->id, id))
+                return c;
+        return NULL;
+    }
     LIST_FOREACH (c, &s->calls, link)
-        if (json_id_eq(c->id, id))
+        if (c != but && c->id_hash == hash && json_id_eq(c->id, id))
             return c;
     return NULL;
+}
+
+struct call *session_call(const struct session *s, struct slice id)
+{
+    return find_call(s, json_id_hash(id), id, NULL);
+}
+
+bool session_has_twin(const struct call *c)
+{
+    return find_call(c->session, c->id_hash, c->id, c) != NULL;
 }
 
 void session_touch(struct session *s)

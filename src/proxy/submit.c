@@ -21,15 +21,6 @@ static bool within_limits(struct call *c)
     return !text;
 }
 
-static bool is_duplicate(const struct call *c)
-{
-    const struct call *other;
-    LIST_FOREACH (other, &c->session->calls, link)
-        if (other != c && json_id_eq(other->id, c->id))
-            return true;
-    return false;
-}
-
 /* Tasks pass only where the connection is the client's own; modern methods never reach a legacy
  * server. */
 static bool is_hidden(const struct session *s, enum mcp_method m)
@@ -53,7 +44,7 @@ static void submit_request(struct session *s, struct channel *ch, struct payload
                            const struct rpc_msg *m)
 {
     struct call *c = call_new(s, ch, text, m);
-    if (is_duplicate(c)) {
+    if (session_has_twin(c)) {
         call_answer_error(c, MCP_E_INVALID_REQUEST, "A request with this id is in progress");
     } else if (m->method == MCP_PING) {
         call_answer(c, SLICE("{}"));

@@ -397,6 +397,38 @@ bool json_id_eq(struct slice a, struct slice b)
            (slice_eq(a, b) || (string_chars(a, &ac) && string_chars(b, &bc) && same_chars(ac, bc)));
 }
 
+/* FNV-1a, by words as far as there are any. */
+static uint64_t hash_bytes(struct slice s)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325), word;
+
+    for (; s.n >= sizeof(word); s = slice_of(s.p + sizeof(word), s.n - sizeof(word))) {
+        memcpy(&word, s.p, sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0x100000001b3);
+        hash ^= hash >> 32;
+    }
+    for (size_t i = 0; i < s.n; i++)
+        hash = (hash ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* Of what is longer than any id that rpc_parse lets through, all have one hash. */
+uint64_t json_id_hash(struct slice id)
+{
+    char plain[256];
+    struct chars c;
+
+    if (!string_chars(id, &c))
+        return hash_bytes(id);
+    id = slice_of(c.p, (size_t)(c.end - c.p));
+    if (memchr(id.p, '\\', id.n)) {
+        if (!resolve(c, plain, sizeof(plain), false, &id.n))
+            return 0;
+        id.p = plain;
+    }
+    return id.n <= sizeof(plain) ? hash_bytes(id) : 0;
+}
+
 /* ---- numbers ---- */
 
 bool json_u64(struct slice raw, uint64_t *ret)

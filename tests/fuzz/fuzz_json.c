@@ -59,6 +59,8 @@ static void check_string(struct slice raw)
     buf_reset(&plain);
     require(json_unescape(buf_peek(&again), &plain, buf_len(&again)), "and unescapes");
     require(json_id_eq(raw, raw), "a string equals itself");
+    if (json_id_eq(raw, buf_peek(&again)))
+        require(json_id_hash(raw) == json_id_hash(buf_peek(&again)), "in another spelling, too");
     buf_done(&plain);
     buf_done(&again);
 }

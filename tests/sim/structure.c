@@ -160,6 +160,7 @@ static void check_session(const struct session *s)
         asks += c->asks;
     }
     CHECK(STRUCTURE, calls == s->in_flight, "%u calls, %u counted", calls, s->in_flight);
+    CHECK(STRUCTURE, s->calls_by_id.count == 0 || s->calls_by_id.count == calls, "calls by id");
     LIST_FOREACH (a, &s->asks, session_link)
         asks -= a->call != NULL;
     CHECK(STRUCTURE, asks == 0, "%u questions too many", asks);

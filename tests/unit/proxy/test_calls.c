@@ -154,6 +154,41 @@ START_TEST(a_duplicate_id_in_flight_is_refused_and_the_first_goes_on)
 }
 END_TEST
 
+/* In flight at once: more than are found by looking at each, and then again none. */
+START_TEST(of_many_in_flight_each_is_found_by_its_id)
+{
+    uint64_t up[14];
+    char text[160];
+    start(NULL, NULL);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(up); i++) {
+            snprintf(text, sizeof(text), CALL("\"c%zu\""), i);
+            client_say(&a, text);
+            up[i] = id_of(fake_read(fake_at(0)));
+            snprintf(text, sizeof(text), CALL("\"\\u0063%zu\""), i / 2);
+            client_say(&a, text);
+            ck_assert_has(client_read(&a), "-32600");
+        }
+        ck_assert_ptr_null(fake_read(fake_at(0)));
+        for (size_t i = 0; i < ARRAY_LEN(up); i += 2) {
+            snprintf(text, sizeof(text),
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+                     "\"params\":{\"requestId\":\"c%zu\"}}",
+                     i);
+            client_say(&a, text);
+            snprintf(text, sizeof(text), "\"requestId\":%llu", (unsigned long long)up[i]);
+            ck_assert_has(fake_read(fake_at(0)), text);
+            fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+                     (unsigned long long)up[i + 1]);
+            snprintf(text, sizeof(text), "\"id\":\"c%zu\"", i + 1);
+            ck_assert_has(client_read(&a), text);
+        }
+        ck_assert_uint_eq(session_in_flight(a.session), 0);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(cancel_is_mapped_and_a_late_answer_is_dropped)
 {
     start(NULL, NULL);
@@ -520,6 +555,7 @@ int main(void)
     tcase_add_test(t, progress_bears_the_clients_token_and_only_rises);
     tcase_add_test(t, progress_is_passed_on_at_its_rate_and_the_last_always);
     tcase_add_test(t, a_duplicate_id_in_flight_is_refused_and_the_first_goes_on);
+    tcase_add_test(t, of_many_in_flight_each_is_found_by_its_id);
     tcase_add_test(t, cancel_is_mapped_and_a_late_answer_is_dropped);
     tcase_add_test(t, one_clients_cancel_never_touches_anothers_call);
     tcase_add_test(t, unknown_and_repeated_answers_reach_nobody);

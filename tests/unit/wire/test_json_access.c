@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void is(struct slice got, const char *want)
@@ -190,6 +191,9 @@ START_TEST(j09_ids_compare_by_type_and_value)
         {"true", "true", false}, /* no ids */
         {"null", "null", false},
         {"", "", false},
+        {"\"0123456789abcdef-0123\"", "\"01234567\\u0038\\u0039abcdef-0123\"", true},
+        {"\"0123456789abcdef-0123\"", "\"0123456789abcdef-0124\"", false},
+        {"\"0123456789abcdef-0123\"", "\"0123456x89abcdef-0123\"", false},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -197,6 +201,41 @@ START_TEST(j09_ids_compare_by_type_and_value)
 
         ck_assert_msg(json_id_eq(a, b) == table[i].same, "%s and %s", table[i].a, table[i].b);
         ck_assert_msg(json_id_eq(b, a) == table[i].same, "%s and %s", table[i].b, table[i].a);
+        if (table[i].same)
+            ck_assert_msg(json_id_hash(a) == json_id_hash(b), "%s and %s", table[i].a, table[i].b);
+    }
+}
+END_TEST
+
+/* Longer than ids may be, written plainly and with escapes. */
+START_TEST(j09_strings_of_any_length_have_one_hash)
+{
+    char plain[400] = "\"", escaped[2400] = "\"";
+    size_t n = 1, m = 1;
+
+    for (unsigned len = 0; len < 300; len++) {
+        plain[n] = escaped[m] = '"';
+        ck_assert(json_id_eq(slice_of(plain, n + 1), slice_of(escaped, m + 1)));
+        ck_assert_uint_eq(json_id_hash(slice_of(plain, n + 1)),
+                          json_id_hash(slice_of(escaped, m + 1)));
+        plain[n++] = 'a';
+        memcpy(escaped + m, "\\u0061", 6);
+        m += 6;
+    }
+}
+END_TEST
+
+/* A hash that says nothing would make no table faster. */
+START_TEST(j09_hashes_of_ids_differ)
+{
+    uint64_t seen[1000];
+    char text[32];
+
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+        snprintf(text, sizeof(text), i % 2 ? "%zu" : "\"session-%zu\"", i);
+        seen[i] = json_id_hash(slice_str(text));
+        for (size_t j = 0; j < i; j++)
+            ck_assert_msg(seen[j] != seen[i], "%zu and %zu", i, j);
     }
 }
 END_TEST
@@ -262,6 +301,8 @@ int main(void)
     tcase_add_test(tc, unescape);
     tcase_add_test(tc, strings_compare_by_content);
     tcase_add_test(tc, j09_ids_compare_by_type_and_value);
+    tcase_add_test(tc, j09_strings_of_any_length_have_one_hash);
+    tcase_add_test(tc, j09_hashes_of_ids_differ);
     tcase_add_test(tc, integers);
     tcase_add_test(tc, doubles);
     suite_add_tcase(suite, tc);
