@@ -6,6 +6,7 @@
 
 #include "base/slice.h"
 
+#include <assert.h>
 #include <stdint.h>
 
 struct buf {
@@ -24,20 +25,48 @@ struct buf {
 void buf_done(struct buf *b);
 
 /* Forgets the contents, keeps the memory. */
-void buf_reset(struct buf *b);
+static inline void buf_reset(struct buf *b)
+{
+    b->head = b->tail = 0;
+}
 
 /* Gives the memory back if the buffer is empty. */
-void buf_shrink(struct buf *b);
+static inline void buf_shrink(struct buf *b)
+{
+    if (b->data && b->head == b->tail)
+        buf_done(b);
+}
+
+/* Makes room for at least n more bytes at the tail: what buf_reserve does when there is none. */
+char *buf_grow(struct buf *b, size_t n);
 
 /* Room for at least n more bytes at the tail; returns where to write them. Follow with buf_added.
  */
-char *buf_reserve(struct buf *b, size_t n);
+static inline char *buf_reserve(struct buf *b, size_t n)
+{
+    return b->data && b->cap - b->tail >= n ? b->data + b->tail : buf_grow(b, n);
+}
 
 /* n bytes were written at the place that buf_reserve returned. */
-void buf_added(struct buf *b, size_t n);
+static inline void buf_added(struct buf *b, size_t n)
+{
+    assert(n <= b->cap - b->tail);
+    b->tail += n;
+}
 
-void buf_append(struct buf *b, const void *p, size_t n);
-void buf_append_slice(struct buf *b, struct slice s);
+static inline void buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return;
+    memcpy(buf_reserve(b, n), p, n);
+    b->tail += n;
+}
+
+static inline void buf_append_slice(struct buf *b, struct slice s)
+{
+    buf_append(b, s.p, s.n);
+}
+
 void buf_append_str(struct buf *b, const char *s);
 void buf_append_u64(struct buf *b, uint64_t v); /* decimal digits */
 /* The same without a buffer: the digits, which stand in `room`. */
@@ -62,7 +91,13 @@ static inline size_t buf_len(const struct buf *b)
 }
 
 /* Drops n bytes (n <= buf_len) from the head. */
-void buf_consume(struct buf *b, size_t n);
+static inline void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= buf_len(b));
+    b->head += n;
+    if (b->head == b->tail)
+        b->head = b->tail = 0;
+}
 
 /* Ownership of the bytes moves to the caller as one malloc'ed block of *ret_n bytes (NULL when
  * empty); the buffer is empty afterwards. */

@@ -19,17 +19,6 @@ void buf_done(struct buf *b)
     *b = (struct buf)BUF_INIT;
 }
 
-void buf_reset(struct buf *b)
-{
-    b->head = b->tail = 0;
-}
-
-void buf_shrink(struct buf *b)
-{
-    if (b->head == b->tail)
-        buf_done(b);
-}
-
 static void move_to_front(struct buf *b)
 {
     if (b->head == 0)
@@ -40,12 +29,10 @@ static void move_to_front(struct buf *b)
     b->head = 0;
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
     size_t len = buf_len(b), cap;
 
-    if (b->data && b->cap - b->tail >= n)
-        return b->data + b->tail;
     assert(n <= SIZE_MAX / 4 && len <= SIZE_MAX / 4);
     if (b->head >= len)
         move_to_front(b);
@@ -58,25 +45,6 @@ char *buf_reserve(struct buf *b, size_t n)
         b->cap = cap;
     }
     return b->data + b->tail;
-}
-
-void buf_added(struct buf *b, size_t n)
-{
-    assert(n <= b->cap - b->tail);
-    b->tail += n;
-}
-
-void buf_append(struct buf *b, const void *p, size_t n)
-{
-    if (n == 0)
-        return;
-    memcpy(buf_reserve(b, n), p, n);
-    b->tail += n;
-}
-
-void buf_append_slice(struct buf *b, struct slice s)
-{
-    buf_append(b, s.p, s.n);
 }
 
 void buf_append_str(struct buf *b, const char *s)
@@ -164,14 +132,6 @@ void buf_append_json_string(struct buf *b, struct slice s)
     if (i > from)
         buf_append(b, s.p + from, i - from);
     buf_append(b, "\"", 1);
-}
-
-void buf_consume(struct buf *b, size_t n)
-{
-    assert(n <= buf_len(b));
-    b->head += n;
-    if (b->head == b->tail)
-        b->head = b->tail = 0;
 }
 
 char *buf_take(struct buf *b, size_t *ret_n)

@@ -1,6 +1,6 @@
 /* Invariants: n == buf_len(copied) + sum of the pieces' n; before_pieces == sum of the pieces'
- * before
- * <= buf_len(copied). A piece with n == 0 does not exist. */
+ * before <= buf_len(copied). A piece with n == 0 does not exist. An empty queue owns no memory;
+ * what its buffer was goes to `spare`, of which there are at most SPARE_MAX of SPARE_CAP bytes. */
 #include "outq.h"
 
 #include "base/util.h"
@@ -14,6 +14,15 @@ struct outq_piece {
     size_t off, n;
     size_t before; /* copied bytes between the piece before and this one */
 };
+
+/* A buffer is new at this size, and kept for the next queue up to that one. */
+#define FRESH_CAP 1024
+#define SPARE_CAP ((size_t)16 * 1024)
+/* As many streams may have something to say in one turn without malloc. */
+#define SPARE_MAX 32
+
+static struct buf spare[SPARE_MAX];
+static size_t spares;
 
 void outq_init(struct outq *q)
 {
@@ -38,19 +47,35 @@ void outq_done(struct outq *q)
     q->n = q->before_pieces = 0;
 }
 
-void outq_copy(struct outq *q, const void *p, size_t n)
+void outq_take_buffer(struct outq *q)
 {
-    buf_append(&q->copied, p, n);
-    q->n += n;
+    assert(!q->copied.data);
+    if (spares > 0)
+        q->copied = spare[--spares];
+    else
+        buf_reserve(&q->copied, FRESH_CAP);
 }
 
-char *outq_extend(struct outq *q, size_t n)
+static void leave_buffer(struct outq *q)
 {
-    char *to = buf_reserve(&q->copied, n);
+    if (!q->copied.data || q->copied.cap > SPARE_CAP || spares == SPARE_MAX) {
+        buf_done(&q->copied);
+        return;
+    }
+    spare[spares++] = q->copied;
+    q->copied = (struct buf)BUF_INIT;
+}
 
-    buf_added(&q->copied, n);
-    q->n += n;
-    return to;
+void outq_wait(struct outq *q)
+{
+    struct buf fit = BUF_INIT;
+
+    if (!q->copied.data || q->copied.cap <= FRESH_CAP || buf_len(&q->copied) > q->copied.cap / 2)
+        return;
+    buf_append_slice(&fit, buf_peek(&q->copied));
+    buf_reset(&q->copied);
+    leave_buffer(q);
+    q->copied = fit;
 }
 
 void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n)
@@ -120,5 +145,6 @@ void outq_consume(struct outq *q, size_t n)
         n -= copied + referenced;
     }
     buf_consume(&q->copied, n);
-    buf_shrink(&q->copied);
+    if (buf_len(&q->copied) == 0)
+        leave_buffer(q);
 }

@@ -1,7 +1,8 @@
 /* The output of a stream: bytes that were copied and pieces of blobs, in order.
  *
  * Copied bytes lie in one buffer; a blob piece knows how many of them go before it. So the usual
- * stream, which only copies, has no list at all. */
+ * stream, which only copies, has no list at all. The buffer goes from queue to queue: the one whose
+ * bytes are all with the kernel leaves it to the next that needs one. */
 #ifndef IO_OUTQ_H
 #define IO_OUTQ_H
 
@@ -25,11 +26,30 @@ void outq_init(struct outq *q);
 /* Drops everything. */
 void outq_done(struct outq *q);
 
-void outq_copy(struct outq *q, const void *p, size_t n);
+/* Takes a buffer that another queue left, or a new one. */
+void outq_take_buffer(struct outq *q);
 
-/* The same for n bytes that the caller writes to the place it is given, before anything else
- * happens to q. */
-char *outq_extend(struct outq *q, size_t n);
+/* Room for n more copied bytes, which the caller writes before anything else happens to q. */
+static inline char *outq_extend(struct outq *q, size_t n)
+{
+    char *to;
+
+    if (!q->copied.data)
+        outq_take_buffer(q);
+    to = buf_reserve(&q->copied, n);
+    buf_added(&q->copied, n);
+    q->n += n;
+    return to;
+}
+
+/* The queue will wait with what it holds: gives back what is too much of its buffer. */
+void outq_wait(struct outq *q);
+
+/* Whether all there is are copied bytes, in q->copied. */
+static inline bool outq_is_flat(const struct outq *q)
+{
+    return STAILQ_EMPTY(&q->pieces);
+}
 
 /* Bytes [off, off+n) of b, by reference. */
 void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n);

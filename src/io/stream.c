@@ -178,7 +178,7 @@ static bool alive(const struct stream *s)
 
 static void schedule(struct stream *s)
 {
-    if (alive(s))
+    if (!s->turn.queued && alive(s))
         env_defer(&s->loop->env, &s->turn);
 }
 
@@ -339,6 +339,8 @@ void stream_consume(struct stream *s, size_t n)
         s->fresh_n -= n;
         return;
     }
+    if (n == 0)
+        return;
     buf_consume(&s->in, n);
     if (wants_input(s) != s->read_armed)
         schedule(s);
@@ -384,7 +386,7 @@ void stream_write(struct stream *s, const void *p, size_t n)
 {
     if (!takes_output(s) || n == 0)
         return;
-    outq_copy(&s->out, p, n);
+    memcpy(outq_extend(&s->out, n), p, n);
     queued(s);
 }
 
@@ -432,32 +434,40 @@ static __attribute__((noinline)) ssize_t write_traced(struct stream *s, struct i
     return sent;
 }
 
-static ssize_t write_some(struct stream *s, struct iovec *iov, int count)
+/* The usual output: copied bytes only. Below as well: what was offered is in *ret_offered. */
+static ssize_t write_flat(struct stream *s, size_t *ret_offered)
 {
-    if (s->trace) {
-        ssize_t r = write_traced(s, iov, count);
-        return r < 0 ? -errno : r;
-    }
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-    ssize_t n = s->wfd_is_socket ? sendmsg(s->wfd, &msg, MSG_NOSIGNAL) : writev(s->wfd, iov, count);
+    struct slice bytes = buf_peek(&s->out.copied);
 
-    return n < 0 ? -errno : n;
+    *ret_offered = bytes.n;
+    if (s->trace) {
+        struct iovec iov = {.iov_base = (void *)bytes.p, .iov_len = bytes.n};
+        return write_traced(s, &iov, 1);
+    }
+    return s->wfd_is_socket ? send(s->wfd, bytes.p, bytes.n, MSG_NOSIGNAL)
+                            : write(s->wfd, bytes.p, bytes.n);
+}
+
+static __attribute__((noinline)) ssize_t write_pieces(struct stream *s, size_t *ret_offered)
+{
+    struct iovec iov[IOV_COUNT];
+    int count = outq_peek(&s->out, iov, IOV_COUNT, ret_offered);
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+
+    if (s->trace)
+        return write_traced(s, iov, count);
+    return s->wfd_is_socket ? sendmsg(s->wfd, &msg, MSG_NOSIGNAL) : writev(s->wfd, iov, count);
 }
 
 /* Writes until the kernel takes no more, within WRITES_MAX. 0 or -errno. */
 static int write_queue(struct stream *s)
 {
-    struct iovec iov[IOV_COUNT];
-
     for (int i = 0; i < WRITES_MAX && s->out.n > 0; i++) {
         size_t offered;
-        int count = outq_peek(&s->out, iov, IOV_COUNT, &offered);
-        ssize_t n = write_some(s, iov, count);
+        ssize_t n = outq_is_flat(&s->out) ? write_flat(s, &offered) : write_pieces(s, &offered);
 
-        if (is_transient(n))
-            break;
         if (n < 0)
-            return (int)n;
+            return is_transient(-errno) ? 0 : -errno;
         s->sent_total += (uint64_t)n;
         outq_consume(&s->out, (size_t)n);
         if ((size_t)n < offered)
@@ -517,6 +527,7 @@ static void flush(struct stream *s)
             fail(s, EIO);
             return;
         }
+        outq_wait(&s->out);
     }
     if (s->out.n == 0 && s->ending && !s->ended)
         end_output(s);
