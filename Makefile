@@ -202,7 +202,7 @@ FUZZ_FILES := src/io/journal_text.c src/proxy/keep.c src/proxy/session_id.c
 DAEMON = MCPOOLD=$(abspath $(O))/mcpoold
 
 .PHONY: functional
-functional: $(PROGRAMS)
+functional: $(PROGRAMS) $(BENCH_PROGRAMS)
 	@$(DAEMON) $(PYTHON) tests/functional/run.py $(if $(TEST),-k '$(TEST)')
 
 ##@ Test

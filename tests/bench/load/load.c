@@ -308,7 +308,7 @@ static void print_result(const struct cost *before, const struct cost *after)
     double calls = phase.done > 0 ? (double)phase.done : 1;
     double seconds = (double)(phase.finished - phase.began) / 1e9;
 
-    printf("{\"calls\":%llu,\"errors\":%llu,\"seconds\":%.6f,\"calls_per_second\":%.1f,"
+    printf("{\"calls\":%llu,\"errors\":%llu,\"seconds\":%.9f,\"calls_per_second\":%.1f,"
            "\"bytes_in\":%llu,\"bytes_out\":%llu,\"reconnects\":%llu,\"latency_us\":{"
            "\"min\":%.2f",
            (unsigned long long)phase.done, (unsigned long long)phase.errors, seconds,
@@ -326,6 +326,14 @@ static void print_result(const struct cost *before, const struct cost *after)
     printf("},\"load_cpu_us_per_call\":%.3f}\n", usec(after->self - before->self) / calls);
     if (fflush(stdout) != 0)
         die("standard output: %m");
+}
+
+/* After an error: servers that would not notice that nobody is there any more. */
+static void kill_servers(void)
+{
+    for (unsigned i = 0; sessions && i < plan.sessions; i++)
+        if (sessions[i].pid > 0)
+            (void)kill(sessions[i].pid, SIGTERM);
 }
 
 /* Ends the servers that were started, and reads what they still have to say, so that a second
@@ -385,6 +393,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     raise_files();
     (void)prctl(PR_SET_TIMERSLACK, 1); /* calls are due to the microsecond */
+    if (atexit(kill_servers) != 0)
+        die("atexit fails");
     set_up();
     measure();
     if (plan.mode == MODE_HOLD)

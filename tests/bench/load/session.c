@@ -156,6 +156,10 @@ void session_flush(struct session *s)
 
         if (n < 0 && errno == EAGAIN)
             break;
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            buf_reset(&s->output); /* nobody is there; reading will tell at which point */
+            break;
+        }
         if (n < 0 && errno != EINTR)
             die("%s: writing: %m", plan->target);
         if (n > 0) {
@@ -464,7 +468,7 @@ void session_on_event(struct session *s, uint32_t what)
     n = read(s->in, input, READ_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n < 0 && s->state != SESSION_ENDING)
+    if (n < 0 && errno != ECONNRESET)
         die("%s: reading: %m", plan->target);
     events->arrived();
     if (n <= 0) {
