@@ -188,6 +188,13 @@ $(BENCH_PROGRAMS): $(call room_lib,wire) $(call room_lib,base)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
 
+# What of the load generator can be tested by itself.
+$(call room_lib,bench): $(filter-out %/load.o,$(call bench_obj,load/*.c))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR,$@) ar rcs $@ $^
+$(eval $(call UNIT_RULE,bench,bench wire base))
+
 .PHONY: bench-programs
 bench-programs: $(BENCH_PROGRAMS)
 
