@@ -24,56 +24,105 @@ void http_reader_done(struct http_reader *r)
     buf_done(&r->head);
 }
 
-static void begin_response(struct http_reader *r, const struct http1_response *response)
+/* What matters of a head. */
+struct head {
+    unsigned status;
+    bool keep_alive, is_events;
+    enum http1_framing framing;
+    uint64_t content_length;
+};
+
+/* The last head that was parsed. Most are equal to it byte for byte, and a head ends where it says,
+ * so a comparison tells as much about the next one as the parser would. */
+static struct {
+    struct buf text;
+    struct head head;
+} model;
+
+static void begin_response(struct http_reader *r, const struct head *head)
+{
+    r->status = head->status;
+    r->keep_alive = head->keep_alive;
+    r->is_events = head->is_events;
+    r->line = 0;
+    r->in_body = true;
+    http1_body_init(&r->body, head->framing, head->content_length);
+}
+
+static bool take_like_model(struct http_reader *r, struct slice *in)
+{
+    struct slice text = buf_peek(&model.text);
+
+    if (text.n == 0 || r->wants_session || buf_len(&r->head) > 0 || in->n < text.n ||
+        memcmp(in->p, text.p, text.n) != 0)
+        return false;
+    begin_response(r, &model.head);
+    *in = slice_of(in->p + text.n, in->n - text.n);
+    return true;
+}
+
+static void take_session(struct http_reader *r, const struct http1_response *response)
+{
+    struct slice id = http1_header(&response->headers, "Mcp-Session-Id");
+
+    if (id.p && id.n < SESSION_ID_MAX) {
+        memcpy(r->session_id, id.p, id.n);
+        r->session_n = (uint8_t)id.n;
+    }
+    r->wants_session = false;
+}
+
+static void take_parsed(struct http_reader *r, const struct http1_response *response,
+                        struct slice text)
 {
     struct slice type = http1_header(&response->headers, "Content-Type");
 
-    r->status = response->status;
-    r->keep_alive = response->keep_alive;
-    r->is_events = type.p && slice_is_nocase(http1_media_type(type), "text/event-stream");
-    r->line = 0;
-    r->in_body = true;
-    http1_body_init(&r->body, response->framing, response->content_length);
-    if (r->wants_session) {
-        struct slice id = http1_header(&response->headers, "Mcp-Session-Id");
-
-        if (id.p && id.n < SESSION_ID_MAX) {
-            memcpy(r->session_id, id.p, id.n);
-            r->session_n = (uint8_t)id.n;
-        }
-        r->wants_session = false;
-    }
+    if (response->status < 200)
+        return; /* it only announces the one that follows */
+    model.head = (struct head){
+        .status = response->status,
+        .keep_alive = response->keep_alive,
+        .is_events = type.p && slice_is_nocase(http1_media_type(type), "text/event-stream"),
+        .framing = response->framing,
+        .content_length = response->content_length,
+    };
+    buf_reset(&model.text);
+    buf_append_slice(&model.text, text);
+    begin_response(r, &model.head);
+    if (r->wants_session)
+        take_session(r, response);
 }
 
-/* Takes a head, from the input if it lies there in one piece. */
+/* Takes a head, from the input if it lies there in one piece. HTTP_END: it is complete. */
 static enum http_step take_head(struct http_reader *r, struct slice *in)
 {
-    bool pieces = buf_len(&r->head) > 0;
     size_t before = buf_len(&r->head);
     struct http1_response response;
+    struct slice text;
     ssize_t n;
 
     if (in->n == 0)
         return HTTP_MORE;
-    if (pieces)
+    if (take_like_model(r, in))
+        return HTTP_END;
+    if (before > 0)
         buf_append_slice(&r->head, *in);
-    n = http1_parse_response(&r->scan, pieces ? buf_peek(&r->head) : *in, &limits, false,
-                             &response);
+    text = before > 0 ? buf_peek(&r->head) : *in;
+    n = http1_parse_response(&r->scan, text, &limits, false, &response);
     if (n < 0)
         return HTTP_BAD;
     if (n == 0) {
-        if (!pieces)
+        if (before == 0)
             buf_append_slice(&r->head, *in);
         *in = slice_of("", 0);
         return HTTP_MORE;
     }
     r->scan = (struct http1_scan)HTTP1_SCAN_INIT;
-    if (response.status >= 200) /* others only announce the one that follows */
-        begin_response(r, &response);
+    take_parsed(r, &response, slice_of(text.p, (size_t)n));
     buf_reset(&r->head);
     n -= (ssize_t)before;
     *in = slice_of(in->p + n, in->n - (size_t)n);
-    return HTTP_END; /* of the head: go on */
+    return HTTP_END;
 }
 
 /* Takes lines of an event stream up to the end of a message. */

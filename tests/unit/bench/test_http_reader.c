@@ -116,6 +116,22 @@ START_TEST(plain_answers)
 }
 END_TEST
 
+/* A head like the one before is not parsed again; what follows it is read all the same. */
+START_TEST(equal_heads)
+{
+#define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 76\r\n\r\n"
+    check(HEAD RESULT("5", "abc") HEAD RESULT("6", "abc") HEAD RESULT("7", "abd") HEAD RESULT(
+              "8", "ab\"") "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                           "Content-Length: 90\r\n\r\ndata: " RESULT("9", "abc") "\n\n:   \n\n",
+          "r5/3 . r6/3 . r7/3 . bad . r9/3 . ");
+    set_up();
+    r.wants_session = true; /* then it is looked at */
+    feed(slice_str(HEAD RESULT("5", "abc") HEAD), 1000);
+    ck_assert(!r.wants_session);
+    check_seen("r5/3 . ");
+}
+END_TEST
+
 START_TEST(chunked_answers)
 {
     check("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -249,6 +265,7 @@ static Suite *suite(void)
 
     tcase_add_checked_fixture(http, set_up, tear_down);
     tcase_add_test(http, plain_answers);
+    tcase_add_test(http, equal_heads);
     tcase_add_test(http, chunked_answers);
     tcase_add_test(http, event_streams);
     tcase_add_test(http, ends_of_connections);
