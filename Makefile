@@ -311,6 +311,22 @@ model: ## breaker, recovery queue and watchdog as a Spin model: what holds, and 
 	@scripts/deps model
 	@O=$(O) $(PYTHON) scripts/model
 
+# Where its results go, and what is measured: see tests/bench/README.md.
+BENCH = O=$(O) $(DAEMON) $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY)) \
+	$(if $(JSON),--json $(JSON))
+
+.PHONY: bench
+bench: ## where mcpool stands, beside nginx, haproxy and what is possible; QUICK=1 RUNS=n ONLY=row,row JSON=file
+	@scripts/deps build bench
+	@$(SUBMAKE) all bench-programs
+	@$(BENCH)
+
+.PHONY: bench-peers
+bench-peers: ## the same, and beside other MCP proxies from npm
+	@scripts/deps build bench interop
+	@$(SUBMAKE) all bench-programs
+	@$(BENCH) --peers
+
 .PHONY: bench-limits
 bench-limits: ## what the limits cost: memory of idle sessions, of a big result, of a slow reader
 	@scripts/deps build test
