@@ -339,6 +339,20 @@ bench-recovery: ## time from kill -9 of an idle server to the next answered call
 	@$(SUBMAKE) all
 	@$(DAEMON) $(PYTHON) tests/bench/recovery.py
 
+# What cost.py loads into the daemon to mark the measured part.
+COST_MARKS := $(O)/bench/cost-marks.so
+
+$(COST_MARKS): tests/bench/cost_marks.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARN) -fPIC -shared -o $@ $<
+
+.PHONY: bench-cost
+bench-cost: ## instructions and system calls a call, against ceilings; ROWS=PATTERN only these, PROFILE=DIR keeps the profiles
+	@scripts/deps build test cost
+	@$(SUBMAKE) all $(COST_MARKS)
+	@$(DAEMON) $(PYTHON) tests/functional/run.py tests/bench/test_cost.py
+	@$(DAEMON) $(PYTHON) tests/bench/cost.py $(if $(ROWS),--rows '$(ROWS)') $(if $(PROFILE),--profile '$(PROFILE)')
+
 include scripts/install.mk
 
 ##@ Keep tidy
