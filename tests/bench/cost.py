@@ -93,9 +93,11 @@ class SystemCalls:
                         if handled.startswith("rt_sigreturn"):
                             break
                     counting = True
-                elif counting and not ended:
+                elif counting and not ended and not line.startswith("--- "):  # a stop
                     m = re.match(r"(\w+)\(", line)
-                    self.by_name[m.group(1) if m else "a signal"] += 1
+                    if not m:
+                        raise CannotMeasure("strace says what is not understood: " + line)
+                    self.by_name[m.group(1)] += 1
         if not ended:
             raise CannotMeasure("strace says nothing of the signal that ends the measured part")
         return sum(self.by_name.values())
@@ -123,8 +125,8 @@ ROWS = (
     Row("http-token", Instructions, Load(Http, token=True)),
     Row("unix-progress", Instructions, Load(Line, progress=20), per="notification", less="unix-1", parts=20),
     Row("http-progress", Instructions, Load(Http, progress=20), per="notification", less="http-1", parts=20),
-    Row("unix-open-close", Instructions, Load(Line, opens=True), per="session"),
-    Row("http-open-close", Instructions, Load(Http, opens=True), per="session"),
+    Row("unix-session", Instructions, Load(Line, opens=True), per="session of one call"),
+    Row("http-session", Instructions, Load(Http, opens=True), per="session of one call"),
     Row("unix-100-servers", Instructions, Load(Line, servers=100), within=("unix-1", 1.02)),
     Row("http-100-servers", Instructions, Load(Http, servers=100), within=("http-1", 1.02)),
 )
@@ -203,7 +205,7 @@ def measure(row, calls, directory):
     meter = row.meter(os.path.join(directory, row.name + (".callgrind" if row.meter is Instructions else ".strace")))
     with Measured(meter, row.load) as measured:
         measured.start()
-        clients = Clients(row.load, measured.daemon)
+        clients = Clients(row.load, measured.daemon, measured.pid)
         per_round = row.load.per_round()
         clients.rounds(1)  # brings up the servers
         clients.await_servers()
@@ -245,7 +247,7 @@ def ceiling_of(row, figures, at_most):
 
 
 def number(value, meter):
-    return "-" if value is None else ("{:,.0f}" if meter is Instructions else "{:,.2f}").format(value)
+    return "-" if value is None else ("{:,.0f}" if meter is Instructions else "{:,.3f}").format(value)
 
 
 def print_row(row, figure, ceiling):
@@ -279,7 +281,7 @@ def judge(rows, calls, directory, at_most):
         print("\n%s, above its ceiling: where a call's %s are" % (row.name, row.meter.unit))
         meter.explain(done)
     print("\n%d passed, %d failed" % (passed, failed))
-    return 1 if failed or not passed else 0
+    return 1 if failed else 0
 
 
 def compare(rows, calls, directory, builds):

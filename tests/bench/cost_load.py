@@ -1,8 +1,11 @@
 """The load of cost.py: sessions that send the same bytes in the same order in every run, and check every answer.
 
-A round is: each session sends its calls in one piece, then all answers are read. So what the daemon has to do for a call
-does not depend on who gets the processor when."""
+A round is: each session sends its calls in one piece, then all answers are read. While several sessions send, the daemon is
+stopped: it finds them all at once, as on a busy machine, whoever gets the processor when."""
+import contextlib
 import json
+import os
+import signal
 
 from clients import LATEST
 from daemon import poll_until
@@ -31,6 +34,14 @@ def message(method, params=None, id=None):
 def expect(truth, what, got):
     if not truth:
         raise Wrong("%s; what came is %.300r" % (what, got))
+
+
+def finish(sock):
+    """Returns when the daemon is through with the connection, so that the next one does not share a turn with its end."""
+    sock.half_close()
+    rest = sock.wait_closed()
+    expect(not rest, "more came than was asked for", rest)
+    sock.close()
 
 
 class Calls:
@@ -84,14 +95,12 @@ class Line:
     def receive(self, window):
         answers = [self._take() for _ in range(window * (1 + self.calls.progress))]
         expect(not self.rest, "more came than was asked for", self.rest)
-        if window > 1:  # several servers answer, in any order
-            answers.sort(key=lambda a: json.loads(a)["id"])
         answers = iter(answers)
         for _ in range(window):
             self.calls.check_next(lambda: next(answers))
 
     def close(self):
-        self.sock.close()
+        finish(self.sock)
 
 
 class Http:
@@ -139,12 +148,12 @@ class Http:
     def close(self):
         self.conn.send(b"DELETE %s%s\r\n" % (self.path, self.lines))
         self._response(200, "DELETE")
-        self.conn.close()
+        finish(self.conn)
 
 
 class Load:
     """What clients do. way: Line or Http. window: calls that a session sends at once. servers: how many are configured.
-    progress: notifications before each answer. opens: each call is a whole session, opened and closed."""
+    progress: notifications before each answer. opens: each call is a session of its own, opened before and closed after."""
 
     def __init__(self, way, sessions=1, window=1, servers=1, token=False, progress=0, opens=False):
         self.way, self.sessions, self.window, self.servers = way, sessions, window, servers
@@ -153,14 +162,18 @@ class Load:
     def per_round(self):
         return self.sessions * self.window
 
+    def per_connection(self):
+        """The calls of one session go to one server: which of several answers first is chance."""
+        return max(PER_CONNECTION, self.window)
+
     def connections(self):
         """To the server that is called: all that the calls of a round need, so that none is opened later."""
-        return -(-self.per_round() // PER_CONNECTION)
+        return -(-self.per_round() // self.per_connection())
 
     def servers_config(self, server):
-        return {"demo": dict(server, resilience={"min_connections": self.connections(),
-                                                 "max_connections": self.connections()}),
-                **{"other%d" % i: server for i in range(1, self.servers)}}
+        called = dict(server, limits={"max_in_flight_per_connection": self.per_connection()},
+                      resilience={"min_connections": self.connections(), "max_connections": self.connections()})
+        return {"demo": called, **{"other%d" % i: server for i in range(1, self.servers)}}
 
     def config(self, directory):
         """What comes by the clock comes later than any run takes, each in the same proportion to the others as by default:
@@ -177,8 +190,8 @@ class Load:
 class Clients:
     """The clients of a load on a daemon."""
 
-    def __init__(self, load, daemon):
-        self.load, self.daemon = load, daemon
+    def __init__(self, load, daemon, pid):
+        self.load, self.daemon, self.pid = load, daemon, pid
         self.sessions = [] if load.opens else [self._client() for _ in range(load.sessions)]
 
     def _client(self):
@@ -194,15 +207,32 @@ class Clients:
     def rounds(self, count):
         """Returns the number of calls."""
         for _ in range(count):
-            if self.load.opens:
-                for client in [self._client() for _ in range(self.load.sessions)]:
-                    client.close()
-                continue
-            for s in self.sessions:
-                s.send(self.load.window)
-            for s in self.sessions:
+            sessions = self.sessions or [self._client()]
+            with self._daemon_stopped() if len(sessions) > 1 else contextlib.nullcontext():
+                for s in sessions:
+                    s.send(self.load.window)
+            for s in sessions:
                 s.receive(self.load.window)
+            if self.load.opens:
+                sessions[0].close()
         return count * self.load.per_round()
+
+    def _await_state(self, states):
+        def is_there():
+            with open("/proc/%d/stat" % self.pid, encoding="ascii", errors="replace") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] in states
+        poll_until(is_there, "the daemon to be in state " + states)
+
+    @contextlib.contextmanager
+    def _daemon_stopped(self):
+        """It sleeps before, so that the stop ends no turn half way: it costs one that finds nothing, a round."""
+        self._await_state("S")
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            self._await_state("Tt")  # t: it is traced
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def close(self):
         for s in self.sessions:
