@@ -52,7 +52,21 @@ static inline bool slice_starts(struct slice a, const char *s)
 /* Whether a holds nothing but visible ASCII: no blanks, no control bytes. An empty one does. */
 bool slice_is_visible(struct slice a);
 
+static inline bool slice_is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* a without leading and trailing spaces and tabs (RFC 9110 OWS). */
-struct slice slice_trim(struct slice a);
+static inline struct slice slice_trim(struct slice a)
+{
+    while (a.n > 0 && slice_is_ows(a.p[0])) {
+        a.p++;
+        a.n--;
+    }
+    while (a.n > 0 && slice_is_ows(a.p[a.n - 1]))
+        a.n--;
+    return a;
+}
 
 #endif

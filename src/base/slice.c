@@ -74,19 +74,3 @@ bool slice_is_visible(struct slice a)
             return false;
     return true;
 }
-
-static bool is_ows(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct slice slice_trim(struct slice a)
-{
-    while (a.n > 0 && is_ows(a.p[0])) {
-        a.p++;
-        a.n--;
-    }
-    while (a.n > 0 && is_ows(a.p[a.n - 1]))
-        a.n--;
-    return a;
-}

@@ -70,6 +70,21 @@ void http_reply(struct http_conn *h, unsigned status, const char *content_type, 
     http_conn_response_done(h);
 }
 
+/* What is in front->head, and a message behind it that has this length when it is edited. */
+static void write_head_and_copy(struct http_conn *h, const struct payload *p,
+                                const struct rpc_edits *edits, size_t len)
+{
+    static const struct rpc_edits none;
+    struct buf *b = &front_of(h)->head;
+    struct slice head = buf_peek(b);
+    char *to = stream_extend(h->conn->stream, head.n + len);
+    if (to) {
+        memcpy(to, head.p, head.n);
+        rpc_edit_copy(to + head.n, p->text, edits ? edits : &none);
+    }
+    buf_reset(b);
+}
+
 void http_reply_message(struct http_conn *h, unsigned status, const struct payload *p,
                         const struct rpc_edits *edits, const struct http1_header *extra,
                         size_t extra_n)
@@ -80,9 +95,7 @@ void http_reply_message(struct http_conn *h, unsigned status, const struct paylo
     size_t len = message_len(p, edits);
     write_head(h, status, "application/json", extra, extra_n, HTTP1_BODY_LENGTH, len);
     if (len < MESSAGE_COPY_MAX) {
-        static const struct rpc_edits none;
-        rpc_edit_append(&f->head, p->text, edits ? edits : &none);
-        write_buf(h, &f->head);
+        write_head_and_copy(h, p, edits, len);
     } else {
         write_buf(h, &f->head);
         client_write_message(h->conn, p, edits);

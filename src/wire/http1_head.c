@@ -8,13 +8,13 @@
  * work, whatever the sizes of the pieces.
  *
  * Lines without any control byte, which are all of those that anybody sends, are found and checked
- * in the same step (http1_plain_run); every other line is looked at byte by byte.
+ * in the same step (http1_run.h); every other line is looked at byte by byte.
  *
  * Invariant: the result for some input is the result for its shortest prefix that has one. So every
  * check depends on bytes in their order only, not on how many of them are there: limits are tested
  * before the content of a line, and the input is cut at the head limit before anything looks at it.
  */
-#include "wire/http1_internal.h"
+#include "wire/http1_run.h"
 
 #include <assert.h>
 

@@ -37,12 +37,6 @@ bool http1_is_host(struct slice s);
  * HTTP1_E_CONTROL for any other. */
 enum http1_error http1_check_text(struct slice s);
 
-/* Where the first control byte but tab stands; end when there is none. */
-const char *http1_plain_run(const char *p, const char *end);
-
-/* How many token bytes s begins with. end: of the memory that s is part of. */
-size_t http1_token_run(struct slice s, const char *end);
-
 /* Puts a line at this index, behind all those that were put before. */
 void http1_headers_set(struct http1_headers *h, unsigned index, struct slice name,
                        struct slice value);

@@ -2,7 +2,7 @@
  * errors and reason phrases. The grammar is that of RFC 9110 and RFC 3986 without their "obsolete"
  * branches, except that bytes >= 0x80 pass in field values (RFC 9110 section 5.5 calls them
  * opaque). */
-#include "wire/http1_internal.h"
+#include "wire/http1_run.h"
 
 #include "base/util.h"
 
@@ -97,44 +97,17 @@ bool http1_is_host(struct slice s)
            is_port_suffix(slice_of(s.p + n, s.n - n));
 }
 
-/* Whether any of eight bytes is below 0x20 or equal to 0x7f: the usual zero-byte trick, twice. May
- * also say yes for bytes above a true hit, never when there is none. */
-static bool has_control(uint64_t w)
-{
-    const uint64_t ones = 0x0101010101010101U, high = 0x8080808080808080U;
-    uint64_t del = w ^ (ones * 0x7f);
-
-    return ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & high) != 0;
-}
-
-static enum http1_error check_text_bytes(const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-
-        if (c == '\r' || c == '\n')
-            return HTTP1_E_LINE_END;
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return HTTP1_E_CONTROL;
-    }
-    return HTTP1_OK;
-}
-
 enum http1_error http1_check_text(struct slice s)
 {
-    size_t i = 0;
+    const char *end, *stop;
 
     if (s.n == 0) /* p may be NULL, which must not even have 0 added to it */
         return HTTP1_OK;
-    for (; s.n - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
-        enum http1_error err;
-        uint64_t w;
-
-        memcpy(&w, s.p + i, sizeof(w));
-        if (has_control(w) && (err = check_text_bytes(s.p + i, sizeof(w))) != HTTP1_OK)
-            return err;
-    }
-    return check_text_bytes(s.p + i, s.n - i);
+    end = s.p + s.n;
+    stop = http1_plain_run(s.p, end);
+    if (stop == end)
+        return HTTP1_OK;
+    return *stop == '\r' || *stop == '\n' ? HTTP1_E_LINE_END : HTTP1_E_CONTROL;
 }
 
 struct error_row {

@@ -1,46 +1,94 @@
 /* Writing heads and chunks. Every argument is checked before the first byte goes out, so a refused
  * head leaves the buffer as it was, and no value, whatever its origin, can begin a second header
- * line. */
+ * line. Room for a whole head is made at once, by the same sums that it is written by. */
 #include "wire/http1_internal.h"
 
 /* The fields that the writer derives from its arguments. */
-static bool is_reserved(struct slice name)
-{
-    return slice_is_nocase(name, "content-length") || slice_is_nocase(name, "transfer-encoding") ||
-           slice_is_nocase(name, "connection");
-}
+#define RESERVED                                                                                   \
+    (HTTP1_BIT(HTTP1_F_CONTENT_LENGTH) | HTTP1_BIT(HTTP1_F_TRANSFER_ENCODING) |                    \
+     HTTP1_BIT(HTTP1_F_CONNECTION))
 
-static bool fields_valid(const struct http1_header *headers, size_t count)
+/* refused: further fields that must not stand there, a set of HTTP1_BIT. */
+static bool fields_valid(const struct http1_header *headers, size_t count, uint32_t refused)
 {
     for (size_t i = 0; i < count; i++)
-        if (!http1_is_token(headers[i].name) || is_reserved(headers[i].name) ||
+        if (!http1_is_token(headers[i].name) ||
+            (HTTP1_BIT(http1_field_of(headers[i].name)) & refused) ||
             http1_check_text(headers[i].value) != HTTP1_OK)
             return false;
     return true;
 }
 
-static void write_fields(struct buf *out, const struct http1_header *headers, size_t count,
-                         enum http1_framing framing, uint64_t content_length,
-                         enum http1_connection conn)
+/* The fields of a head: those that were given, and what goes with them. */
+struct fields {
+    const struct http1_header *headers;
+    size_t count;
+    struct slice framing; /* up to the length, if there is one */
+    struct slice length;
+    struct slice connection;
+};
+
+static struct fields fields_of(const struct http1_header *headers, size_t count,
+                               enum http1_framing framing, uint64_t content_length,
+                               enum http1_connection conn, char digits[U64_DIGITS])
 {
-    for (size_t i = 0; i < count; i++) {
-        buf_append_slice(out, headers[i].name);
-        buf_append(out, ": ", 2);
-        buf_append_slice(out, headers[i].value);
-        buf_append(out, "\r\n", 2);
-    }
+    struct fields f = {.headers = headers, .count = count};
+
     if (framing == HTTP1_BODY_LENGTH) {
-        buf_append_str(out, "Content-Length: ");
-        buf_append_u64(out, content_length);
-        buf_append(out, "\r\n", 2);
+        f.framing = SLICE("Content-Length: ");
+        f.length = u64_text(content_length, digits);
     } else if (framing == HTTP1_BODY_CHUNKED) {
-        buf_append_str(out, "Transfer-Encoding: chunked\r\n");
+        f.framing = SLICE("Transfer-Encoding: chunked");
     }
     if (conn == HTTP1_CONN_CLOSE)
-        buf_append_str(out, "Connection: close\r\n");
+        f.connection = SLICE("Connection: close");
     else if (conn == HTTP1_CONN_KEEP_ALIVE)
-        buf_append_str(out, "Connection: keep-alive\r\n");
-    buf_append(out, "\r\n", 2);
+        f.connection = SLICE("Connection: keep-alive");
+    return f;
+}
+
+static char *put(char *at, struct slice s)
+{
+    if (s.n > 0)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+
+static char *put_line_end(char *at)
+{
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
+static size_t line_len(size_t n)
+{
+    return n ? n + 2 : 0;
+}
+
+static size_t fields_len(const struct fields *f)
+{
+    size_t n = line_len(f->framing.n + f->length.n) + line_len(f->connection.n) + 2;
+
+    for (size_t i = 0; i < f->count; i++)
+        n += line_len(f->headers[i].name.n + 2 + f->headers[i].value.n);
+    return n;
+}
+
+/* With the empty line. */
+static char *put_fields(char *at, const struct fields *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        at = put(at, f->headers[i].name);
+        *at++ = ':';
+        *at++ = ' ';
+        at = put_line_end(put(at, f->headers[i].value));
+    }
+    if (f->framing.n)
+        at = put_line_end(put(put(at, f->framing), f->length));
+    if (f->connection.n)
+        at = put_line_end(put(at, f->connection));
+    return put_line_end(at);
 }
 
 /* Whether a response with this status may carry this framing (RFC 9112 section 6). */
@@ -61,15 +109,23 @@ enum http1_error http1_write_response_head(struct buf *out, unsigned status,
                                            enum http1_framing framing, uint64_t content_length,
                                            enum http1_connection conn)
 {
+    char digits[U64_DIGITS], *begin, *at;
+    struct fields f = fields_of(headers, count, framing, content_length, conn, digits);
+    struct slice reason = slice_str(http1_reason(status));
+
     if (status < 100 || status > 599 || content_length > INT64_MAX ||
-        !framing_allowed(status, framing, content_length, conn) || !fields_valid(headers, count))
+        !framing_allowed(status, framing, content_length, conn) ||
+        !fields_valid(headers, count, RESERVED))
         return HTTP1_E_WRITE;
-    buf_append_str(out, "HTTP/1.1 ");
-    buf_append_u64(out, status);
-    buf_append(out, " ", 1);
-    buf_append_str(out, http1_reason(status));
-    buf_append(out, "\r\n", 2);
-    write_fields(out, headers, count, framing, content_length, conn);
+    begin = at = buf_reserve(out, sizeof("HTTP/1.1 200 \r\n") - 1 + reason.n + fields_len(&f));
+    at = put(at, SLICE("HTTP/1.1 "));
+    *at++ = (char)('0' + status / 100);
+    *at++ = (char)('0' + status / 10 % 10);
+    *at++ = (char)('0' + status % 10);
+    *at++ = ' ';
+    at = put_line_end(put(at, reason));
+    at = put_fields(at, &f);
+    buf_added(out, (size_t)(at - begin));
     return HTTP1_OK;
 }
 
@@ -83,19 +139,21 @@ enum http1_error http1_write_request_head(struct buf *out, struct slice method, 
                                           size_t count, enum http1_framing framing,
                                           uint64_t content_length, enum http1_connection conn)
 {
+    char digits[U64_DIGITS], *begin, *at;
+    struct fields f = fields_of(headers, count, framing, content_length, conn, digits);
+
     if (!http1_is_token(method) || !http1_is_origin_form(target) || !http1_is_host(host) ||
-        framing == HTTP1_BODY_CLOSE || content_length > INT64_MAX || !fields_valid(headers, count))
+        framing == HTTP1_BODY_CLOSE || content_length > INT64_MAX ||
+        !fields_valid(headers, count, RESERVED | HTTP1_BIT(HTTP1_F_HOST)))
         return HTTP1_E_WRITE;
-    for (size_t i = 0; i < count; i++)
-        if (slice_is_nocase(headers[i].name, "host"))
-            return HTTP1_E_WRITE;
-    buf_append_slice(out, method);
-    buf_append(out, " ", 1);
-    buf_append_slice(out, target);
-    buf_append_str(out, " HTTP/1.1\r\nHost: ");
-    buf_append_slice(out, host);
-    buf_append(out, "\r\n", 2);
-    write_fields(out, headers, count, framing, content_length, conn);
+    begin = at = buf_reserve(out, sizeof("  HTTP/1.1\r\nHost: \r\n") - 1 + method.n + target.n +
+                                      host.n + fields_len(&f));
+    at = put(at, method);
+    *at++ = ' ';
+    at = put(put(at, target), SLICE(" HTTP/1.1\r\nHost: "));
+    at = put_line_end(put(at, host));
+    at = put_fields(at, &f);
+    buf_added(out, (size_t)(at - begin));
     return HTTP1_OK;
 }
 
