@@ -9,14 +9,17 @@ static const char unsupported_version[] =
     "Bad Request: Unsupported protocol version (supported versions: 2025-11-25, 2025-06-18, "
     "2025-03-26, 2024-11-05)";
 
-enum header_version header_version_of(struct slice value)
+enum header_version header_version_of(struct slice value, enum mcp_version *ret_revision)
 {
+    *ret_revision = MCP_2025_03_26;
     if (!value.p)
         return HEADER_VERSION_ABSENT;
-    if (mcp_version_is_modern(value))
-        return HEADER_VERSION_MODERN;
-    return mcp_version_parse(value) != MCP_VERSION_NONE ? HEADER_VERSION_LEGACY
-                                                        : HEADER_VERSION_UNKNOWN;
+    enum mcp_version named = mcp_version_parse(value);
+    if (named != MCP_VERSION_NONE && named < MCP_2026_07_28) {
+        *ret_revision = named;
+        return HEADER_VERSION_LEGACY;
+    }
+    return mcp_version_is_modern(value) ? HEADER_VERSION_MODERN : HEADER_VERSION_UNKNOWN;
 }
 
 /* Whether the envelope names a version of the modern era. */

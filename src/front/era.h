@@ -15,7 +15,9 @@ enum header_version {
     HEADER_VERSION_UNKNOWN,
 };
 
-enum header_version header_version_of(struct slice value);
+/* *ret_revision: the revision with sessions that it names, 2025-03-26 when it names none: that is
+ * what a client means that says nothing. */
+enum header_version header_version_of(struct slice value, enum mcp_version *ret_revision);
 
 struct era_verdict {
     bool legacy;         /* handle it by the rules of sessions */

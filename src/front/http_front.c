@@ -222,10 +222,8 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     req->session_id = keep(&at, session_id, HTTP_SESSION_ID_MAX);
     req->last_event_id = keep(&at, last_event_id, HTTP_EVENT_ID_MAX);
     req->query_session = keep(&at, query_session, HTTP_SESSION_ID_MAX);
-    struct slice version = http1_value(headers, HTTP1_F_MCP_PROTOCOL_VERSION);
-    req->header_version = header_version_of(version);
-    req->version =
-        req->header_version == HEADER_VERSION_LEGACY ? mcp_version_parse(version) : MCP_2025_03_26;
+    req->header_version =
+        header_version_of(http1_value(headers, HTTP1_F_MCP_PROTOCOL_VERSION), &req->version);
     check_names(h, req, head);
     check_endpoint(h, req, head, req->text);
     if (!req->refuse_status) {

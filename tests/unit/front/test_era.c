@@ -20,14 +20,25 @@ static struct era_verdict classify(enum header_version hv, const char *text)
 
 START_TEST(header_values)
 {
-    ck_assert_int_eq(header_version_of(slice_of(NULL, 0)), HEADER_VERSION_ABSENT);
-    ck_assert_int_eq(header_version_of(SLICE("2025-06-18")), HEADER_VERSION_LEGACY);
-    ck_assert_int_eq(header_version_of(SLICE("2024-11-05")), HEADER_VERSION_LEGACY);
-    ck_assert_int_eq(header_version_of(SLICE("2026-07-28")), HEADER_VERSION_MODERN);
-    ck_assert_int_eq(header_version_of(SLICE("2027-01-01")), HEADER_VERSION_MODERN);
-    ck_assert_int_eq(header_version_of(SLICE("2025-06-17")), HEADER_VERSION_UNKNOWN);
-    ck_assert_int_eq(header_version_of(SLICE("v999.0.0")), HEADER_VERSION_UNKNOWN);
-    ck_assert_int_eq(header_version_of(SLICE("")), HEADER_VERSION_UNKNOWN);
+    static const struct {
+        struct slice value;
+        enum header_version version;
+        enum mcp_version revision;
+    } rows[] = {
+        {{0}, HEADER_VERSION_ABSENT, MCP_2025_03_26},
+        {SLICE_INIT("2025-06-18"), HEADER_VERSION_LEGACY, MCP_2025_06_18},
+        {SLICE_INIT("2024-11-05"), HEADER_VERSION_LEGACY, MCP_2024_11_05},
+        {SLICE_INIT("2026-07-28"), HEADER_VERSION_MODERN, MCP_2025_03_26},
+        {SLICE_INIT("2027-01-01"), HEADER_VERSION_MODERN, MCP_2025_03_26},
+        {SLICE_INIT("2025-06-17"), HEADER_VERSION_UNKNOWN, MCP_2025_03_26},
+        {SLICE_INIT("v999.0.0"), HEADER_VERSION_UNKNOWN, MCP_2025_03_26},
+        {SLICE_INIT(""), HEADER_VERSION_UNKNOWN, MCP_2025_03_26},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        enum mcp_version revision = MCP_VERSION_NONE;
+        ck_assert_int_eq(header_version_of(rows[i].value, &revision), rows[i].version);
+        ck_assert_int_eq(revision, rows[i].revision);
+    }
 }
 END_TEST
 
