@@ -21,6 +21,7 @@ enum conn_state {
     CONN_CLOSING, /* the transport ends; what follows depends on `failed` */
     CONN_WAITING, /* failed: on the recovery queue until retry_at */
 };
+#define CONN_STATES (CONN_WAITING + 1)
 const char *conn_state_name(enum conn_state s);
 
 /* What a server said of itself in its InitializeResult, as raw JSON. */

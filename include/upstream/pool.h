@@ -90,7 +90,8 @@ struct pool {
     struct pool *next;
     struct conn *
         *slots; /* owned, each for the life of the pool: sessions and requests point to them */
-    unsigned slot_count; /* at least max_connections; more once that was lowered */
+    unsigned slot_count;            /* at least max_connections; more once that was lowered */
+    unsigned in_state[CONN_STATES]; /* how many of them are in each */
     struct affinity_turns turns;
     unsigned waiting;     /* tickets in line */
     size_t waiting_bytes; /* their requests */

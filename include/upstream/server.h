@@ -75,7 +75,7 @@ enum health server_health(const struct server *s);
 
 /* Sums over the pools. */
 struct server_counts {
-    unsigned slots[6]; /* by enum conn_state */
+    unsigned slots[CONN_STATES];
     unsigned max_size, min_size;
     unsigned failed;    /* slots on the recovery queue, or attempting or closing after a failure */
     unsigned available; /* ready, and not given up */

@@ -67,6 +67,8 @@ static void conn_set_state(struct conn *c, enum conn_state new, const char *why)
         c->heir = NULL;
     }
     c->missed = new == CONN_IDLE &&pool_is_tied(c);
+    c->pool->in_state[c->state]--;
+    c->pool->in_state[new]++;
     c->state = new;
     c->state_since = conn_env(c)->now;
     pool_on_conn_state(c);
@@ -438,6 +440,7 @@ void conn_init(struct conn *c, struct pool *pool, unsigned slot)
     c->pool = pool;
     c->slot = slot;
     c->leave_by = USEC_NEVER;
+    pool->in_state[c->state]++;
     LIST_INIT(&c->homed);
     timer_init(&c->timer, time_over, c);
     pool->server->user->slot_init(c);

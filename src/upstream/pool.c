@@ -12,10 +12,7 @@
 
 unsigned pool_count(const struct pool *p, enum conn_state s)
 {
-    unsigned n = 0;
-    for (unsigned i = 0; i < p->slot_count; i++)
-        n += p->slots[i]->state == s;
-    return n;
+    return p->in_state[s];
 }
 
 unsigned pool_count_attempting(const struct pool *p)

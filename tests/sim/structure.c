@@ -70,9 +70,13 @@ static void check_slot(const struct conn *c)
 static void check_pool(struct pool *p)
 {
     unsigned waiting = 0, affinities = 0, levels[MCP_LOG_UNSET] = {0};
+    unsigned in_state[CONN_STATES] = {0};
     const struct pool_state *st = p->user;
-    for (unsigned i = 0; i < p->slot_count; i++)
+    for (unsigned i = 0; i < p->slot_count; i++) {
         check_slot(p->slots[i]);
+        in_state[p->slots[i]->state]++;
+    }
+    CHECK(STRUCTURE, memcmp(in_state, p->in_state, sizeof(in_state)) == 0, "states of slots");
     struct session *s, *next;
     HASH_ITER (hh, sim.proxy->sessions, s, next) {
         if (s->affinity.pool != p)
