@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "front/duplex.h"
+#include "upstream/splice.h"
 #include "wire/line.h"
 
 #include <errno.h>
@@ -106,11 +107,13 @@ static const struct channel_ops channel_ops = {
 
 /* ---- input ---- */
 
-/* One whole line. */
+/* One whole line. It stays in the input for as long as this takes, since no connection is closed by
+ * what it says before the turn is over. A big one is better copied here, once: from a blob it goes
+ * out by reference. */
 static void line_front_on_message(struct line_client *lc, struct slice line)
 {
-    struct blob *b = blob_new(line.p, line.n);
-    struct payload text = {.text = blob_slice(b), .owner = b};
+    struct payload text = {.text = line};
+    struct blob *b = line.n >= SPLICE_COPY_MAX ? payload_hold(&text) : NULL;
     duplex_on_message(&lc->duplex, &text, NULL);
     blob_unref(b);
 }

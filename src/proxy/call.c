@@ -300,12 +300,15 @@ void call_on_progress(struct call *c, const struct payload *text, const struct r
 
 /* ---- submission ---- */
 
+/* The call, and in its tail its id, its token and room for a request that is nobody's. */
 struct call *call_new(struct session *s, struct channel *ch, const struct payload *text,
                       const struct rpc_msg *m)
 {
     struct slice id = rpc_span(text->text, m->id), token = rpc_span(text->text, m->progress_token);
-    struct call *c = xcalloc(1, sizeof(*c) + id.n + token.n);
+    size_t room = text->owner || text->text.n > KEEP_MAX ? 0 : text->text.n;
+    struct call *c = xmalloc(sizeof(*c) + id.n + token.n + room);
     char *tail = (char *)(c + 1);
+    memset(c, 0, sizeof(*c));
     memcpy(tail, id.p, id.n);
     if (token.n)
         memcpy(tail + id.n, token.p, token.n);
@@ -321,6 +324,7 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     coalesce_init(c, rpc_span(text->text, m->params), m);
     c->id = slice_of(tail, id.n);
     c->token = slice_of(tail + id.n, token.n);
+    c->room = room ? tail + id.n + token.n : NULL;
     c->up.on_answer = call_on_answer;
     c->up.on_lost = call_on_lost;
     timer_init(&c->deadline, deadline_passed, c);
@@ -329,6 +333,25 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     session_enter_call(s, c);
     proxy_note_call(s);
     return c;
+}
+
+/* From now on text does not depend on who submitted it. */
+static void keep_text(struct call *c)
+{
+    if (c->room) {
+        memcpy(c->room, c->text.text.p, c->text.text.n);
+        c->text.text.p = c->room;
+    } else {
+        c->hold = payload_hold(&c->text);
+    }
+    c->kept = true;
+}
+
+/* It is not needed any more. */
+static void forget_text(struct call *c)
+{
+    c->hold = blob_unref(c->hold);
+    c->kept = false;
 }
 
 void call_submit(struct call *c)
@@ -343,7 +366,7 @@ void call_submit(struct call *c)
      * answer. */
     if (c->ticket.state == TICKET_WAITING ||
         (c->ticket.state == TICKET_RUNNING && c->text.text.n <= KEEP_MAX))
-        c->hold = payload_hold(&c->text);
+        keep_text(c);
     call_unref(c);
 }
 
@@ -358,7 +381,7 @@ void call_send(struct call *c)
     rpc_edit_add(&e, c->token_span, up_id);
     c->up.mark = conn_send(c->ticket.conn, &c->text, &e);
     if (c->text.text.n > KEEP_MAX)
-        c->hold = blob_unref(c->hold);
+        forget_text(c);
     call_arm_deadline(c);
 }
 

@@ -137,10 +137,11 @@ struct call {
     enum call_outcome outcome;
     enum reason reason;
     usec_t retry_after;
-    struct payload
-        text; /* the request; borrowed inside session_submit, held in `hold` afterwards */
-    struct blob
-        *hold; /* keeps text alive: while it waits, and then if it is small enough to be moved */
+    struct payload text; /* the request; borrowed inside session_submit */
+    bool kept;           /* text stays: while the call waits, and then if it is small enough to be
+                            moved. It lies in … */
+    struct blob *hold;   /* … this, or if that is NULL … */
+    char *room;          /* … here, in the tail of this allocation; NULL: there is no room */
     unsigned moves;      /* times it went on to another connection, unread */
     unsigned replays;    /* times it was sent again though it may have been received */
     bool under_way;      /* its progress was seen */

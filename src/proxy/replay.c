@@ -33,7 +33,7 @@ static bool annotated(const struct call *c)
 
 static struct replay_request describe(const struct call *c, bool handed_over)
 {
-    bool kept = c->hold != NULL; /* otherwise its text is gone */
+    bool kept = c->kept; /* otherwise its text is gone */
     return (struct replay_request){
         .handed_over = handed_over,
         .side_effect_free = side_effect_free(c->method),
