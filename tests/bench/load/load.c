@@ -308,7 +308,7 @@ static void print_result(const struct cost *before, const struct cost *after)
     double calls = phase.done > 0 ? (double)phase.done : 1;
     double seconds = (double)(phase.finished - phase.began) / 1e9;
 
-    printf("{\"calls\":%llu,\"errors\":%llu,\"seconds\":%.9f,\"calls_per_second\":%.1f,"
+    printf("{\"calls\":%llu,\"errors\":%llu,\"seconds\":%.9f,\"calls_per_second\":%.3f,"
            "\"bytes_in\":%llu,\"bytes_out\":%llu,\"reconnects\":%llu,\"latency_us\":{"
            "\"min\":%.2f",
            (unsigned long long)phase.done, (unsigned long long)phase.errors, seconds,
