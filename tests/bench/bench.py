@@ -99,8 +99,8 @@ def started(row, targets, failed):
 def run_row(bench, row, screen):
     """All rounds of a row. Returns what stands of it in the JSON."""
     os.sched_setaffinity(0, bench.cpus[:1] if row.alone else bench.cpus)
-    targets = [t for t in row.targets(bench) if t.key not in bench.without]
-    absent = {t.key: t.missing() for t in targets if t.missing()}
+    targets = [t for t in row.targets(bench) if t.wanted()]
+    absent = sorted(t.key for t in targets if t.key in bench.without or t.missing())
     targets = [t for t in targets if t.key not in absent]
     rounds, failed = [], {}
     try:
@@ -122,7 +122,7 @@ def run_row(bench, row, screen):
     finally:
         for target in targets:
             target.stop()
-    return report.row_results(row, targets, rounds, failed, sorted(absent))
+    return report.row_results(row, targets, rounds, failed, absent)
 
 
 def chosen_rows(rows, names):
@@ -178,6 +178,7 @@ def run_all(o, rows, screen):
     workshop = Workshop()
     try:
         bench = Bench(o, workshop)
+        before = machine()
         results = [run_row(bench, row, screen) for row in rows]
     finally:
         screen.close()
@@ -185,7 +186,7 @@ def run_all(o, rows, screen):
     return {
         "format": 1, "began": began.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - screen.began, 1),
         "options": {"runs": o.runs, "seconds": o.seconds, "cpus": o.cpus, "quick": o.quick, "peers": o.peers},
-        "machine": machine(), "versions": versions(o.mcpoold, TOP, o.peers), "rows": results}
+        "machine": before, "versions": versions(o.mcpoold, TOP, o.peers), "rows": results}
 
 
 def main():

@@ -44,8 +44,8 @@ class Peer(Target):
     port = None
     warmup, patience = 300, 2.5  # compiled while it runs; and few calls a second leave little to take percentiles of
 
-    def missing(self):
-        return None if self.bench.peers else self.key
+    def wanted(self):
+        return self.bench.peers
 
     def start(self):
         self.configure()

@@ -158,9 +158,11 @@ def targets_table(rows):
 
 def head(results):
     m, v, o = results["machine"], results["versions"], results["options"]
+    busy = m["load_average"][0] > 0.5 * m["cpus"]
     lines = [
-        "%s, %d processors%s, Linux %s; load average before: %s" % (
-            m["cpu"], m["cpus"], " (virtual)" if m["virtual"] else "", m["kernel"], m["load_average"][0]),
+        "%s, %d processors%s, Linux %s; load average before: %s%s" % (
+            m["cpu"], m["cpus"], " (virtual)" if m["virtual"] else "", m["kernel"], m["load_average"][0],
+            ": others are at work here, it will scatter" if busy else ""),
         ", ".join(sorted("%s %s" % (k, short(k, text)) for k, text in v.items())),
         "%d interleaved run%s of each on processor%s %s: the median, in brackets the lowest and the highest. Ratios are formed in"
         % (o["runs"], "" if o["runs"] == 1 else "s", "" if len(o["cpus"]) == 1 else "s", ",".join(map(str, o["cpus"]))),

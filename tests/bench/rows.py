@@ -108,7 +108,7 @@ class HalfLoad(Row):
                     Ratio(P99, "mcpool", "haproxy"), Ratio(P99, "floor", "haproxy")))
 
     def begin(self, bench, targets):
-        self.rate = None
+        self.rate, self.note = None, "nothing to show without haproxy, which sets the rate"
         for target in targets:
             if target.key == "haproxy":
                 highest = sorted(load(target, seconds=bench.seconds, **self.options)["calls_per_second"] for _ in range(3))[1]

@@ -27,7 +27,12 @@ class Target:
         self.bench = bench
         self.connections = connections
 
+    def wanted(self):
+        """Whether this run is to have it at all."""
+        return True
+
     def missing(self):
+        """The program without which it cannot be measured here."""
         return self.needs if self.needs and not shutil.which(self.needs) else None
 
     def start(self):
