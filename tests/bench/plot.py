@@ -3,8 +3,9 @@ import os
 import shutil
 import subprocess
 
-# Who is drawn, in this order and colour, where it was measured.
-COLOURS = (("straight", "#bbbbbb"), ("floor", "#88aacc"), ("floor-unix", "#88aacc"), ("mcpool", "#cc5500"),
+# Who is drawn, in this order and colour, where it was measured. The servers without anything in between are so far ahead that
+# beside them nothing else could be told apart.
+COLOURS = (("floor", "#88aacc"), ("floor-unix", "#88aacc"), ("mcpool", "#cc5500"),
            ("mcpool-unix", "#cc5500"), ("haproxy", "#559955"), ("nginx", "#aacc88"), ("mcp-hub", "#998844"),
            ("mcp-proxy", "#aa9966"), ("supergateway", "#ccbb88"))
 SESSIONS = (1, 32, 256)
@@ -24,8 +25,8 @@ def quoted(text):
     return '"%s"' % text.replace("\\", "").replace('"', "'")
 
 
-def bars(name, title, rows, metric, log):
-    """Bars for each target at 1, 32 and 256 sessions, with the lowest and the highest run; None without data."""
+def bars(name, title, rows, metric, log=False, form="%.0s%c"):
+    """Bars for each target in each of the rows, with the lowest and the highest run; None without data."""
     shown = [row for row in rows if row]
     measured = {t["key"]: t["label"] for row in shown for t in row["targets"] if metric in t["medians"]}
     keys = [(key, colour) for key, colour in COLOURS if key in measured]
@@ -43,7 +44,7 @@ def bars(name, title, rows, metric, log):
     panel.data(lines)
     panel.lines += ["set title %s" % quoted(title), "set style data histogram", "set style histogram errorbars gap 1 lw 1",
                     "set style fill solid 0.9 border -1", "set xtics norotate scale 0", "set key outside right top",
-                    "set logscale y" if log else "unset logscale", "set yrange [%s:*]" % ("*" if log else "0")]
+                    "set logscale y" if log else "unset logscale", "set format y '%s'" % form, "set yrange [%s:*]" % ("*" if log else "0")]
     plots = []
     for i, (key, colour) in enumerate(keys):
         at = 3 * i + 2
@@ -60,14 +61,15 @@ def targets(rows):
         for r in row["ratios"]:
             if "reached" in r:
                 used = r["median"] / r["at_most"] if r["at_most"] is not None else r["at_least"] / r["median"]
-                lines.append("%s %g" % (quoted("%s %s %s" % (row["name"], r["of"], r["heading"])), max(used, 0)))
+                what = "%s, %s of %s" % (row["name"], r["heading"], r["of"]) + (" / %s" % r["to"] if r["to"] else "")
+                lines.append("%s %g" % (quoted(what), max(used, 0)))
     if not lines:
         return None
     panel = Panel("targets")
     panel.data(lines)
     panel.lines += [
-        'set title "Targets: reached left of the line"', "unset logscale", "unset key", "set style fill solid 0.9 border -1",
-        "set ytics scale 0", "set yrange [%d.5:-0.5] " % (len(lines) - 1), "set xrange [0:*]",
+        'set title "Targets: reached left of the line"', "unset logscale", "set format y '%g'", "unset key", "set style fill solid 0.9 border -1",
+        "set ytics scale 0", "set yrange [%d.5:-0.5] " % (len(lines) - 1), "set xrange [0:1.2<*]",
         'set arrow 1 from 1, graph 0 to 1, graph 1 nohead lw 2 lc rgb "#333333"',
         'plot $targets using (0.5*$2):0:(0.5*$2):(0.35):ytic(1) with boxxyerror lc rgb "#cc5500"', "unset arrow 1",
         "set xrange [*:*]", "unset ytics", "set ytics"]
@@ -82,8 +84,10 @@ def panels(results):
     peers = results["options"]["peers"]
     found = [
         bars("http", "Calls a second, HTTP to stdio, by sessions", of("http"), "calls_per_second", peers),
-        bars("unix", "Calls a second, unix socket to stdio, by sessions", of("unix"), "calls_per_second", False),
-        bars("cpu", "Microseconds of CPU a call, HTTP to stdio", of("http"), "cpu_us_per_call", peers),
+        bars("unix", "Calls a second, unix socket to stdio, by sessions", of("unix"), "calls_per_second"),
+        bars("http_cpu", "CPU a call in microseconds, HTTP to stdio", of("http"), "cpu_us_per_call", peers, "%g"),
+        bars("unix_cpu", "CPU a call in microseconds, unix socket to stdio", of("unix"), "cpu_us_per_call", form="%g"),
+        bars("memory", "Resident memory at rest", [rows.get("rest")], "rss_bytes", form="%.0b %BB"),
         targets(results["rows"])]
     return [panel for panel in found if panel]
 
@@ -96,7 +100,7 @@ def draw(results, folder):
         return []
     os.makedirs(folder, exist_ok=True)
     rows = (len(drawn) + 1) // 2
-    height = 480 * rows
+    height = 420 * rows
     script = ["set multiplot layout %d,%d" % (rows, min(2, len(drawn))), "set grid ytics", "set encoding utf8"]
     for panel in drawn:
         script += panel.lines

@@ -102,7 +102,7 @@ class ReportTest(unittest.TestCase):
         script = "\n".join(drawn[0].lines)
         for part in ('"floor"', '"mcpool"', "2 2 2", "1 1 1"):
             self.assertIn(part, script)
-        self.assertIn('"http-32 mcpool calls/s" 1.2', "\n".join(drawn[1].lines))  # 0.6 was wanted, 0.5 is there
+        self.assertIn('"http-32, calls/s of mcpool / floor" 1.2', "\n".join(drawn[1].lines))  # 0.6 was wanted, 0.5 is there
 
     def test_rows_compare_what_they_measure(self):
         class Bench:
