@@ -1,5 +1,6 @@
 """The results of a row as they stand in the JSON, and the table that is printed of them."""
 import statistics
+import textwrap
 
 WIDTH = 120
 LABEL, COLUMN = 23, 24
@@ -88,9 +89,9 @@ def amount(value, unit):
     return digits(value / by) + suffix
 
 
-def spread(s, unit=None, suffix=""):
+def spread(s, unit=None):
     """The median, and the lowest and highest in brackets unless all are one."""
-    by = 1
+    by, suffix = 1, ""
     if unit:
         by, suffix = scale(s["median"], unit)
     text = digits(s["median"] / by) + suffix
@@ -137,8 +138,8 @@ def verdict(r):
 
 
 def ratio_line(r):
-    times = spread(r, suffix=" times" if r["median"] >= 10 else "")
-    line = "%s: %s is %s of %s" % (r["heading"], r["of"], times, reference_of(r))
+    times = "times" if r["median"] >= 10 else "of"
+    line = "%s: %s is %s %s %s" % (r["heading"], r["of"], spread(r), times, reference_of(r))
     return line + ("; target: %s, %s" % (target_of(r), verdict(r)) if "reached" in r else "")
 
 
@@ -159,15 +160,15 @@ def targets_table(rows):
 def head(results):
     m, v, o = results["machine"], results["versions"], results["options"]
     busy = m["load_average"][0] > 0.5 * m["cpus"]
-    lines = [
+    said = [
         "%s, %d processors%s, Linux %s; load average before: %s%s" % (
             m["cpu"], m["cpus"], " (virtual)" if m["virtual"] else "", m["kernel"], m["load_average"][0],
-            ": others are at work here, it will scatter" if busy else ""),
+            " (others are at work here: it will scatter)" if busy else ""),
         ", ".join(sorted("%s %s" % (k, short(k, text)) for k, text in v.items())),
-        "%d interleaved run%s of each on processor%s %s: the median, in brackets the lowest and the highest. Ratios are formed in"
-        % (o["runs"], "" if o["runs"] == 1 else "s", "" if len(o["cpus"]) == 1 else "s", ",".join(map(str, o["cpus"]))),
-        "each round, of what was measured side by side; only they can be carried over to other machines."]
-    return [clipped(line) for line in lines]
+        "%d interleaved run%s of each on processor%s %s: the median, in brackets the lowest and the highest. Ratios are formed in "
+        "each round, of what was measured side by side; only they can be carried over to other machines."
+        % (o["runs"], "" if o["runs"] == 1 else "s", "" if len(o["cpus"]) == 1 else "s", ",".join(map(str, o["cpus"])))]
+    return [line for paragraph in said for line in textwrap.wrap(paragraph, WIDTH)]
 
 
 def short(name, text):

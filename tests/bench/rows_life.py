@@ -163,7 +163,7 @@ class KilledServer(Mcpool):
 
 
 class KilledDaemon(Mcpool):
-    key, label = "daemon-killed", "mcpool killed itself"
+    key, label = "daemon-killed", "mcpool itself killed"
 
 
 class Recovery(Row):
