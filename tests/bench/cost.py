@@ -28,7 +28,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests", "functional"))
 
 import daemon as harness  # noqa: E402
-from cost_load import TOKEN, Clients, Http, Line, Load, Wrong  # noqa: E402
+from cost_load import TOKEN, Clients, Http, Line, Load, Wrong, await_state  # noqa: E402
 from cost_profile import Profile, print_difference, print_top  # noqa: E402
 
 BEGIN, END = signal.SIGRTMIN + 6, signal.SIGRTMIN + 7  # as in cost_marks.c
@@ -81,7 +81,7 @@ class SystemCalls:
         return ["strace", "-qq", "-o", os.devnull, "true"]
 
     def read(self):
-        """Those between the two signals, without those of the handler of the first."""
+        """Those from the answer to the first signal to the second signal."""
         self.by_name = collections.Counter()
         begin, end = ("--- SIGRT_%d " % (s - 32) for s in (BEGIN, END))
         counting = ended = False
@@ -89,10 +89,7 @@ class SystemCalls:
             for line in f:
                 ended |= line.startswith(end)
                 if line.startswith(begin):
-                    for handled in f:
-                        if handled.startswith("rt_sigreturn"):
-                            break
-                    counting = True
+                    counting = any(handled.startswith("write(2,") for handled in f)
                 elif counting and not ended and not line.startswith("--- "):  # a stop
                     m = re.match(r"(\w+)\(", line)
                     if not m:
@@ -184,6 +181,8 @@ class Measured:
             raise CannotMeasure("the daemon has %d threads, of which strace counts one" % threads)
 
     def mark(self, signo, answer):
+        """The daemon notices when it sleeps: nothing else wakes it then."""
+        await_state(self.pid, "S")
         start = self.daemon.log.mark()
         os.kill(self.pid, signo)
         self.daemon.log.wait("^cost marks: %s$" % answer, start)

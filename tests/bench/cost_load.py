@@ -177,14 +177,23 @@ class Load:
 
     def config(self, directory):
         """What comes by the clock comes later than any run takes, each in the same proportion to the others as by default:
-        which of two timers is due first is part of a call's cost. All else is as users have it."""
+        which of two timers is due first is part of a call's cost. What is kept of streams has its size after few calls, so
+        that it does not grow during the run. All else is as users have it."""
         config = {
             "resilience": {"recovery_interval": "3m", "health_check_interval": "6m", "force_recovery_interval": "1h",
                            "call_timeout": "1h"},
-            "limits": {"progress_per_second": 1000000}}
+            "limits": {"progress_per_second": 1000000, "event_buffer_session_bytes": "128KiB"}}
         if self.token:
             config["tokens"] = {"cost": {"file": directory + "/token"}}
         return config
+
+
+def await_state(pid, states):
+    """S: the process sleeps, T or t: it is stopped."""
+    def is_there():
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] in states
+    poll_until(is_there, "the daemon to be in state " + states)
 
 
 class Clients:
@@ -217,19 +226,13 @@ class Clients:
                 sessions[0].close()
         return count * self.load.per_round()
 
-    def _await_state(self, states):
-        def is_there():
-            with open("/proc/%d/stat" % self.pid, encoding="ascii", errors="replace") as f:
-                return f.read().rsplit(")", 1)[1].split()[0] in states
-        poll_until(is_there, "the daemon to be in state " + states)
-
     @contextlib.contextmanager
     def _daemon_stopped(self):
         """It sleeps before, so that the stop ends no turn half way: it costs one that finds nothing, a round."""
-        self._await_state("S")
+        await_state(self.pid, "S")
         os.kill(self.pid, signal.SIGSTOP)
         try:
-            self._await_state("Tt")  # t: it is traced
+            await_state(self.pid, "Tt")  # t: it is traced
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)

@@ -7,6 +7,8 @@ NAMED = re.compile(r"^(c?)(ob|fl|fi|fe|fn)=(?:\((\d+)\))?(?: ?(.+))?$")
 COST = re.compile(r"^(?:[+-]?\d+|\*)(?: (\d+))?")
 CLONE = re.compile(r"\.(?:part|isra|constprop|cold|lto_priv)\.?\d*")  # what the compiler split off is the function still
 
+MARKS = ("bench/cost_marks.c", "cost-marks.so")  # what measuring itself costs
+
 Function = collections.namedtuple("Function", "name file")
 
 
@@ -23,6 +25,8 @@ class Profile:
         self._names = {"fn": {}, "file": {}, "ob": {}}
         with open(path, encoding="utf-8", errors="replace") as f:
             self._read(f)
+        for function in [f for f in self.cost if f.file in MARKS]:
+            del self.cost[function]
         self.total = sum(self.cost.values())
 
     def _name(self, kind, number, text):
@@ -56,7 +60,7 @@ class Profile:
             elif line.startswith("events: "):
                 if line != "events: Ir":
                     raise ValueError("this profile counts other things than instructions: " + line)
-            elif line.startswith(("totals: ", "summary: ")):
+            elif line.startswith("totals: "):
                 declared = int(line.split()[1])
             else:
                 m = COST.match(line)
