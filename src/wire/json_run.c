@@ -24,6 +24,13 @@ static const uint8_t *run_bytes(const uint8_t *p, const uint8_t *end, bool *ret_
     return p;
 }
 
+static const uint8_t *ascii_bytes(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && *p < 0x80 && !ends_run(*p))
+        p++;
+    return p;
+}
+
 #if defined(__x86_64__)
 
 /* Blocks looked at before the wider instructions are worth their call. */
@@ -81,14 +88,13 @@ static const uint8_t *run_sse2(const uint8_t *p, const uint8_t *end, bool *ret_h
     return run_bytes(p, end, ret_high);
 }
 
-typedef const uint8_t *run_fn(const uint8_t *, const uint8_t *, bool *);
-static run_fn run_choose;
-static run_fn *run_wide = run_choose; /* replaced on the first call by what the machine has */
-
-static const uint8_t *run_choose(const uint8_t *p, const uint8_t *end, bool *ret_high)
+static bool has_avx2(void)
 {
-    run_wide = __builtin_cpu_supports("avx2") ? run_avx2 : run_sse2;
-    return run_wide(p, end, ret_high);
+    static int8_t known; /* 0 not asked yet */
+
+    if (known == 0)
+        known = __builtin_cpu_supports("avx2") ? 1 : -1;
+    return known > 0;
 }
 
 const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
@@ -100,10 +106,51 @@ const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
     p = run_sse2(p, narrow, ret_high);
     if (p < narrow || narrow == end)
         return p;
-    return run_wide(p, end, ret_high);
+    return has_avx2() ? run_avx2(p, end, ret_high) : run_sse2(p, end, ret_high);
+}
+
+/* As json_stops, for 32 bytes. */
+__attribute__((target("avx2"))) static inline uint32_t ascii_stops32(const uint8_t *p)
+{
+    __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi8(2));
+    __m256i low = _mm256_subs_epi8(v, _mm256_set1_epi8(('"' ^ 2) + 1));
+    __m256i backslash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\' ^ 2));
+
+    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(low, backslash));
+}
+
+__attribute__((target("avx2"))) static const uint8_t *ascii_avx2(const uint8_t *p,
+                                                                 const uint8_t *end)
+{
+    uint32_t stops;
+
+    for (; end - p >= 32; p += 32)
+        if ((stops = ascii_stops32(p)) != 0)
+            return p + __builtin_ctz(stops);
+    return ascii_bytes(p, end);
+}
+
+static const uint8_t *ascii_sse2(const uint8_t *p, const uint8_t *end)
+{
+    unsigned stops;
+
+    for (; end - p >= 16; p += 16)
+        if ((stops = json_stops(p)) != 0)
+            return p + __builtin_ctz(stops);
+    return ascii_bytes(p, end);
+}
+
+const uint8_t *json_ascii_run(const uint8_t *p, const uint8_t *end)
+{
+    return has_avx2() ? ascii_avx2(p, end) : ascii_sse2(p, end);
 }
 
 #else
+
+const uint8_t *json_ascii_run(const uint8_t *p, const uint8_t *end)
+{
+    return ascii_bytes(p, end);
+}
 
 const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
 {

@@ -1,39 +1,9 @@
-/* The resumable scanner: RFC 8259 without exceptions, one pass, memory independent of the text.
- *
- * States are of two kinds. Between tokens (up to EXPECT_END) whitespace may pass, and the next byte
- * decides. Inside a token (IN_KEY and on) the state names the token and s->token how far it is; a
- * text in one piece never enters those, because each token is first tried in one go and the state
- * is only written when the piece ends first. So both ways of feeding run the same code, and a cut
- * can fall anywhere.
- *
- * Token functions take the first byte of what is left of the token and return the byte after it;
- * NULL means that the piece ended inside it, or that it is wrong (then s->error is set). */
-#include "json_scan.h"
+/* The resumable scanner: RFC 8259 without exceptions, one pass, memory independent of the text. The
+ * loop is in json_watch.h; here are the tokens that are no short ones, and what begins and ends a
+ * scan. */
+#include "json_watch.h"
 
 #include "base/utf8.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define LIKELY(x)     __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
-
-enum {
-    EXPECT_VALUE,
-    EXPECT_VALUE_OR_CLOSE,
-    EXPECT_KEY,
-    EXPECT_KEY_OR_CLOSE,
-    EXPECT_COLON,
-    EXPECT_NEXT, /* comma or closing bracket */
-    EXPECT_END,  /* the root value is complete */
-    IN_KEY,
-    IN_STRING,
-    IN_NUMBER,
-    IN_LITERAL,
-    FAILED,
-};
 
 /* s->token inside strings */
 enum {
@@ -82,24 +52,22 @@ static const uint8_t number_next[NUMBER_STATES][C_CLASSES] = {
     [NUMBER_EXP] = {[C_ZERO] = NUMBER_EXP, [C_DIGIT] = NUMBER_EXP},
 };
 
-static inline size_t offset(const struct json_scan *s, const uint8_t *p)
+void json_scan_fail(struct json_scan *s, enum json_error error, const uint8_t *p)
 {
-    return (uintptr_t)p - s->origin;
-}
-
-static ALWAYS_INLINE bool watched(const struct json_scan *s)
-{
-    return s->depth < s->watch;
+    s->error = error;
+    s->error_at = json_offset(s, p);
 }
 
 static const uint8_t *fail(struct json_scan *s, enum json_error error, const uint8_t *p)
 {
-    s->error = error;
-    s->error_at = offset(s, p);
+    json_scan_fail(s, error, p);
     return NULL;
 }
 
 /* ---- strings ---- */
+
+/* Blocks of 16 bytes that are looked at before the wider instructions are worth their call. */
+#define NARROW_BLOCKS 8
 
 static int hex_value(uint8_t c)
 {
@@ -164,63 +132,60 @@ static const uint8_t *cut_sequence(struct json_scan *s, const uint8_t *p, const 
     return NULL;
 }
 
-/* Checks [run, p), which holds bytes above 0x7f. Only at `limit`, where bytes are still to come,
- * may it end within a sequence: then that is taken up again from there, or kept for the next piece
- * if this one is over. */
-static const uint8_t *check_utf8(struct json_scan *s, const uint8_t *run, const uint8_t *p,
-                                 const uint8_t *limit)
-{
-    size_t n = (size_t)(p - run), ok = utf8_valid_prefix((const char *)run, n);
-
-    if (ok == n)
-        return p;
-    if (p < limit || n - ok >= sizeof(s->part) || utf8_cut((const char *)run + ok, n - ok) > 0)
-        return fail(s, JSON_E_UTF8, run + ok);
-    if (limit < s->end)
-        return run + ok;
-    s->part_n = (uint8_t)(n - ok);
-    memcpy(s->part, run + ok, n - ok);
-    s->token = STRING_UTF8;
-    return p;
-}
-
-/* Where the plain ASCII at p ends within the next 16 bytes; 16 when it does not. */
-#if defined(__SSE2__)
-static ALWAYS_INLINE unsigned plain16(const uint8_t *p)
-{
-    __m128i v = _mm_loadu_si128((const __m128i *)p);
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    /* signed: control characters and everything above 0x7f */
-    __m128i other = _mm_cmpgt_epi8(_mm_set1_epi8(0x20), v);
-    int stop = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), other));
-
-    return (unsigned)__builtin_ctz((unsigned)stop | 1u << 16);
-}
-#endif
-
-/* A string from anywhere inside it. Long runs are cut so that both passes find them in the cache.
- */
-static __attribute__((noinline)) const uint8_t *string_rest(struct json_scan *s, const uint8_t *p,
-                                                            const uint8_t *end)
+/* Checks the run at p, whose first byte is above 0x7f, and returns where it ends. A long one is cut
+ * so that both passes find it in the cache; only there, and at the end of the piece, may it end
+ * within a sequence: that is then taken up again from its begin, or kept for the next piece. */
+static const uint8_t *high_run(struct json_scan *s, const uint8_t *p)
 {
     const size_t stretch = 16384;
+    const uint8_t *limit = (size_t)(s->end - p) > stretch ? p + stretch : s->end;
+    bool high = false;
+    size_t n = (size_t)(json_run(p, limit, &high) - p);
+    size_t ok = utf8_valid_prefix((const char *)p, n), rest = n - ok;
 
-    if (s->token == STRING_UTF8)
-        p = cut_sequence(s, p, end);
-    else if (s->token != STRING_PLAIN)
-        p = escape(s, p, end);
-    while (p != NULL && p < end) {
-        const uint8_t *run = p, *limit = (size_t)(end - p) > stretch ? p + stretch : end;
-        bool high = false;
+    if (rest == 0)
+        return p + n;
+    if (p + n < limit || rest >= sizeof(s->part) || utf8_cut((const char *)p + ok, rest) > 0)
+        return fail(s, JSON_E_UTF8, p + ok);
+    if (limit < s->end)
+        return p + ok;
+    s->part_n = (uint8_t)rest;
+    memcpy(s->part, p + ok, rest);
+    s->token = STRING_UTF8;
+    return p + n;
+}
 
-        if (*p != '\\')
-            p = json_run(p, limit, &high);
-        if (UNLIKELY(high) && (p = check_utf8(s, run, p, limit)) == NULL)
-            return NULL;
-        if (p == end)
-            return NULL;
-        if (*p == '"')
+/* Where the ASCII at p ends. Most strings end within a few blocks; the last bytes of the piece are
+ * looked at together with some before them, if there are. */
+static inline const uint8_t *ascii_run(const struct json_scan *s, const uint8_t *p)
+{
+#if defined(__SSE2__)
+    const uint8_t *begin = (const uint8_t *)(s->origin + s->piece_at);
+    unsigned stops;
+
+    for (unsigned blocks = 0; s->end - p >= 16; p += 16) {
+        if ((stops = json_stops(p)) != 0)
+            return p + (unsigned)__builtin_ctz(stops);
+        if (++blocks == NARROW_BLOCKS)
+            return json_ascii_run(p + 16, s->end);
+    }
+    if (s->end - begin >= 16) {
+        stops = json_stops(s->end - 16) >> (16 - (s->end - p));
+        return stops != 0 ? p + (unsigned)__builtin_ctz(stops) : s->end;
+    }
+#endif
+    return json_ascii_run(p, s->end);
+}
+
+/* A string from anywhere inside it. */
+static const uint8_t *string_rest(struct json_scan *s, const uint8_t *p)
+{
+    const uint8_t *end = s->end;
+
+    if (UNLIKELY(s->token != STRING_PLAIN))
+        p = s->token == STRING_UTF8 ? cut_sequence(s, p, end) : escape(s, p, end);
+    while (p != NULL && (p = ascii_run(s, p)) < end) {
+        if (LIKELY(*p == '"'))
             return p + 1;
         if (*p == '\\') {
             s->escaped = true;
@@ -228,51 +193,32 @@ static __attribute__((noinline)) const uint8_t *string_rest(struct json_scan *s,
             p = escape(s, p + 1, end);
         } else if (*p < 0x20) {
             return fail(s, JSON_E_SYNTAX, p);
+        } else {
+            p = high_run(s, p);
         }
     }
     return NULL;
 }
 
-/* A string from its opening quote. Most are short and plain: those end here, and leave no trace
- * when nobody watches. */
-static ALWAYS_INLINE const uint8_t *string(struct json_scan *s, const uint8_t *p,
-                                           const uint8_t *end)
+const uint8_t *json_scan_string(struct json_scan *s, const uint8_t *p)
 {
-    const uint8_t *open = p++;
-
-#if defined(__SSE2__)
-    if (LIKELY(end - p > 16)) {
-        unsigned n = plain16(p);
-
-        p += n;
-        if (n == 16 && end - p > 16)
-            p += plain16(p);
-        if (LIKELY(*p == '"')) {
-            if (watched(s)) {
-                s->token_at = offset(s, open);
-                s->escaped = s->nul = false;
-            }
-            return p + 1;
-        }
-    }
-#endif
-    s->token_at = offset(s, open);
     s->escaped = s->nul = false;
     s->token = STRING_PLAIN;
-    return string_rest(s, p, end);
+    return string_rest(s, p);
 }
 
 /* ---- other tokens ---- */
 
-static ALWAYS_INLINE bool number_complete(unsigned state)
+static bool number_complete(unsigned state)
 {
     return state == NUMBER_ZERO || state == NUMBER_INT || state == NUMBER_FRAC ||
            state == NUMBER_EXP;
 }
 
-static ALWAYS_INLINE const uint8_t *number(struct json_scan *s, const uint8_t *p,
-                                           const uint8_t *end, unsigned state)
+static const uint8_t *number_rest(struct json_scan *s, const uint8_t *p, unsigned state)
 {
+    const uint8_t *end = s->end;
+
     for (; p < end; p++) {
         unsigned next = number_next[state][number_class[*p]];
 
@@ -292,15 +238,19 @@ static ALWAYS_INLINE const uint8_t *number(struct json_scan *s, const uint8_t *p
     return NULL;
 }
 
+const uint8_t *json_scan_number(struct json_scan *s, const uint8_t *p)
+{
+    return number_rest(s, p, NUMBER_START);
+}
+
 /* The word that s->type stands for, from its byte `at` on. */
-static const uint8_t *literal(struct json_scan *s, const uint8_t *p, const uint8_t *end,
-                              unsigned at)
+static const uint8_t *literal_rest(struct json_scan *s, const uint8_t *p, unsigned at)
 {
     static const char word[][6] = {
         [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true"};
 
     for (; word[s->type][at] != '\0'; at++, p++) {
-        if (p == end) {
+        if (p == s->end) {
             s->token = (uint8_t)at;
             return NULL;
         }
@@ -310,10 +260,29 @@ static const uint8_t *literal(struct json_scan *s, const uint8_t *p, const uint8
     return p;
 }
 
-static __attribute__((noinline)) const uint8_t *space(struct json_scan *s, const uint8_t *p,
-                                                      const uint8_t *end)
+const uint8_t *json_scan_literal(struct json_scan *s, const uint8_t *p)
 {
-    for (; p < end; p++) {
+    return literal_rest(s, p, 0);
+}
+
+const uint8_t *json_scan_resume(struct json_scan *s)
+{
+    switch (s->state) {
+    case IN_KEY:
+    case IN_STRING:
+        return string_rest(s, s->p);
+    case IN_NUMBER:
+        return number_rest(s, s->p, s->token);
+    case IN_LITERAL:
+        return literal_rest(s, s->p, s->token);
+    default:
+        return NULL;
+    }
+}
+
+const uint8_t *json_scan_space(struct json_scan *s, const uint8_t *p)
+{
+    for (; p < s->end; p++) {
         if (*p == '\n' || *p == '\r')
             s->newline = true;
         else if (*p != ' ' && *p != '\t')
@@ -322,202 +291,21 @@ static __attribute__((noinline)) const uint8_t *space(struct json_scan *s, const
     return p;
 }
 
-/* ---- structure ---- */
+/* ---- the scan ---- */
 
-static ALWAYS_INLINE void open_container(struct json_scan *s, bool object)
+static inline bool json_watch_key(struct json_scan *s, unsigned depth, struct json_token key)
 {
-    uint64_t bit;
-
-    if (watched(s) && s->dive && object)
-        s->watch = (uint8_t)(s->depth + 2);
-    s->depth++;
-    bit = UINT64_C(1) << s->depth % 64;
-    if (object)
-        s->objects[s->depth / 64] |= bit;
-    else
-        s->objects[s->depth / 64] &= ~bit;
-    s->in_object = object;
+    (void)s, (void)depth, (void)key;
+    return false;
 }
 
-static ALWAYS_INLINE void close_container(struct json_scan *s)
+static inline void json_watch_value(struct json_scan *s, unsigned depth, struct json_token value)
 {
-    s->type = s->in_object ? JSON_OBJECT : JSON_ARRAY;
-    s->depth--;
-    s->in_object = s->objects[s->depth / 64] >> s->depth % 64 & 1;
-    if (s->watch > s->depth + 1)
-        s->watch = (uint8_t)(s->depth + 1);
+    (void)s, (void)depth, (void)value;
 }
 
-static ALWAYS_INLINE void report_key(struct json_scan *s, const uint8_t *p)
+void json_scan_init(struct json_scan *s, unsigned depth_max, bool watch)
 {
-    if (watched(s)) {
-        s->p = p;
-        s->watcher->on_key(s);
-    }
-}
-
-/* Returns what may follow the value. */
-static ALWAYS_INLINE uint8_t report_value(struct json_scan *s, const uint8_t *p)
-{
-    if (watched(s)) {
-        s->p = p;
-        s->watcher->on_value(s);
-    }
-    return s->depth > 0 ? EXPECT_NEXT : EXPECT_END;
-}
-
-/* Ends the piece: it is used up, or in error. */
-static void pause(struct json_scan *s, uint8_t state)
-{
-    s->p = s->end;
-    s->state = s->error == JSON_OK ? state : FAILED;
-}
-
-static __attribute__((noinline)) void wrong(struct json_scan *s, enum json_error error,
-                                            const uint8_t *p)
-{
-    fail(s, error, p);
-    pause(s, FAILED);
-}
-
-/* Finishes the token that the last piece left open. */
-static const uint8_t *resume(struct json_scan *s)
-{
-    switch (s->state) {
-    case IN_KEY:
-    case IN_STRING:
-        return string_rest(s, s->p, s->end);
-    case IN_NUMBER:
-        return number(s, s->p, s->end, s->token);
-    case IN_LITERAL:
-        return literal(s, s->p, s->end, s->token);
-    default:
-        return NULL;
-    }
-}
-
-/* Lets whitespace pass; leaves when the piece is over before something else comes. */
-#define NEXT_BYTE(state)                                                                           \
-    do {                                                                                           \
-        if (UNLIKELY(p == end || *p <= ' ') && (p = space(s, p, end)) == end)                      \
-            return pause(s, state);                                                                \
-    } while (0)
-
-/* A value's first byte is at p: takes all of a scalar, or the bracket of a container. *ret_state is
- * the state after it, or while it is unfinished. */
-static ALWAYS_INLINE const uint8_t *value(struct json_scan *s, const uint8_t *p, const uint8_t *end,
-                                          uint8_t *ret_state)
-{
-    static const uint8_t type[256] = {
-        ['"'] = JSON_STRING, ['['] = JSON_ARRAY,  ['{'] = JSON_OBJECT, ['n'] = JSON_NULL,
-        ['f'] = JSON_FALSE,  ['t'] = JSON_TRUE,   ['-'] = JSON_NUMBER, ['0'] = JSON_NUMBER,
-        ['1'] = JSON_NUMBER, ['2'] = JSON_NUMBER, ['3'] = JSON_NUMBER, ['4'] = JSON_NUMBER,
-        ['5'] = JSON_NUMBER, ['6'] = JSON_NUMBER, ['7'] = JSON_NUMBER, ['8'] = JSON_NUMBER,
-        ['9'] = JSON_NUMBER,
-    };
-
-    s->type = type[*p];
-    switch (s->type) {
-    case JSON_STRING:
-        *ret_state = IN_STRING;
-        return string(s, p, end);
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-        if (UNLIKELY(s->depth >= s->depth_max))
-            return fail(s, JSON_E_DEPTH, p);
-        *ret_state = *p == '{' ? EXPECT_KEY_OR_CLOSE : EXPECT_VALUE_OR_CLOSE;
-        open_container(s, *p == '{');
-        return p + 1;
-    case JSON_NUMBER:
-        *ret_state = IN_NUMBER;
-        return number(s, p, end, NUMBER_START);
-    case JSON_NULL:
-    case JSON_FALSE:
-    case JSON_TRUE:
-        *ret_state = IN_LITERAL;
-        return literal(s, p, end, 0);
-    default:
-        return fail(s, JSON_E_SYNTAX, p);
-    }
-}
-
-/* The cases stand in the order in which a member passes through them, and fall from one into the
- * next. */
-static void scan(struct json_scan *s)
-{
-    const uint8_t *p = s->p, *const end = s->end;
-    uint8_t state = s->state;
-
-    if (UNLIKELY(state >= IN_KEY)) {
-        if (p == end || (p = resume(s)) == NULL)
-            return pause(s, state);
-        if (state == IN_KEY) {
-            report_key(s, p);
-            state = EXPECT_COLON;
-        } else {
-            state = report_value(s, p);
-        }
-    }
-    for (;;) {
-        switch (state) {
-        case EXPECT_KEY_OR_CLOSE:
-            NEXT_BYTE(EXPECT_KEY_OR_CLOSE);
-            if (*p == '}')
-                break;
-            /* fall through */
-        case EXPECT_KEY:
-            NEXT_BYTE(EXPECT_KEY);
-            if (UNLIKELY(*p != '"'))
-                return wrong(s, JSON_E_SYNTAX, p);
-            p = string(s, p, end);
-            if (UNLIKELY(p == NULL))
-                return pause(s, IN_KEY);
-            report_key(s, p);
-            /* fall through */
-        case EXPECT_COLON:
-            NEXT_BYTE(EXPECT_COLON);
-            if (UNLIKELY(*p != ':'))
-                return wrong(s, JSON_E_SYNTAX, p);
-            p++;
-            /* fall through */
-        case EXPECT_VALUE:
-        value:
-            NEXT_BYTE(EXPECT_VALUE);
-            if (watched(s))
-                s->value_at[s->depth] = offset(s, p);
-            p = value(s, p, end, &state);
-            if (UNLIKELY(p == NULL))
-                return pause(s, state);
-            if (state >= IN_KEY)
-                state = report_value(s, p);
-            continue;
-        case EXPECT_NEXT:
-            NEXT_BYTE(EXPECT_NEXT);
-            if (*p == ',') {
-                p++;
-                state = s->in_object ? EXPECT_KEY : EXPECT_VALUE;
-                continue;
-            }
-            if (UNLIKELY(*p != (s->in_object ? '}' : ']')))
-                return wrong(s, JSON_E_SYNTAX, p);
-            break;
-        case EXPECT_VALUE_OR_CLOSE:
-            NEXT_BYTE(EXPECT_VALUE_OR_CLOSE);
-            if (*p != ']')
-                goto value;
-            break;
-        default: /* EXPECT_END */
-            NEXT_BYTE(EXPECT_END);
-            return wrong(s, JSON_E_END, p);
-        }
-        close_container(s);
-        state = report_value(s, ++p);
-    }
-}
-
-void json_scan_init(struct json_scan *s, unsigned depth_max, const struct json_watcher *watcher)
-{
-    s->watcher = watcher;
     s->p = s->end = NULL;
     s->origin = 0;
     s->piece_at = 0;
@@ -527,21 +315,16 @@ void json_scan_init(struct json_scan *s, unsigned depth_max, const struct json_w
     s->depth_max = (uint16_t)(depth_max < JSON_DEPTH_CAP ? depth_max : JSON_DEPTH_CAP);
     s->state = EXPECT_VALUE;
     s->token = STRING_PLAIN;
-    s->watch = watcher != NULL ? 1 : 0;
+    s->watch = watch;
     s->type = JSON_NONE;
     s->dive = true;
-    s->in_object = s->newline = s->integer = s->escaped = s->nul = false;
-    s->objects[0] = 0; /* bit 0 is read when the root closes; the others are written before */
+    s->newline = s->integer = s->escaped = s->nul = false;
+    s->kinds = 0;
 }
 
 enum json_error json_scan_feed(struct json_scan *s, struct slice piece)
 {
-    s->piece_at = json_scan_at(s);
-    s->p = (const uint8_t *)piece.p;
-    s->end = piece.n > 0 ? s->p + piece.n : s->p; /* p may be NULL then */
-    s->origin = (uintptr_t)s->p - s->piece_at;
-    scan(s);
-    return s->error;
+    return json_watch_feed(s, piece);
 }
 
 enum json_error json_scan_finish(struct json_scan *s)
@@ -549,11 +332,11 @@ enum json_error json_scan_finish(struct json_scan *s)
     /* only here a number ends without a byte after it */
     if (s->state == IN_NUMBER && s->depth == 0 && number_complete(s->token)) {
         s->integer = s->token <= NUMBER_INT;
-        s->state = EXPECT_END;
+        s->state = EXPECT_NEXT;
     }
-    if (s->state != EXPECT_END && s->error == JSON_OK) {
+    if ((s->state != EXPECT_NEXT || s->depth > 0) && s->error == JSON_OK) {
         s->state = FAILED;
-        fail(s, JSON_E_END, s->p);
+        json_scan_fail(s, JSON_E_END, s->p);
     }
     return s->error;
 }
@@ -562,7 +345,7 @@ enum json_error json_validate(struct slice text, unsigned depth_max, size_t *ret
 {
     struct json_scan s;
 
-    json_scan_init(&s, depth_max, NULL);
+    json_scan_init(&s, depth_max, false);
     json_scan_feed(&s, text);
     json_scan_finish(&s);
     if (s.error != JSON_OK && ret_at != NULL)
@@ -586,9 +369,10 @@ void json_carry_save(struct json_carry *c, const struct json_scan *s)
 {
     size_t from;
 
-    if (!watched(s) || (s->state != IN_KEY && s->state != IN_STRING && s->state != IN_NUMBER))
+    if (s->depth >= s->watch ||
+        (s->state != IN_KEY && s->state != IN_STRING && s->state != IN_NUMBER))
         return;
-    from = s->state == IN_KEY ? s->token_at : s->value_at[s->depth];
+    from = s->state == IN_KEY ? s->key_at : s->value_at[s->depth];
     if (from >= s->piece_at)
         c->n = 0;
     else
@@ -596,14 +380,13 @@ void json_carry_save(struct json_carry *c, const struct json_scan *s)
     carry_append(c, (const uint8_t *)(s->origin + from), json_scan_at(s) - from);
 }
 
-struct slice json_carry_take(struct json_carry *c, const struct json_scan *s, size_t from)
+struct slice json_carry_take(struct json_carry *c, const struct json_scan *s, size_t at, size_t n)
 {
-    size_t at = json_scan_at(s);
     struct slice whole;
 
-    if (from >= s->piece_at)
-        return slice_of((const char *)(s->origin + from), at - from);
-    carry_append(c, (const uint8_t *)(s->origin + s->piece_at), at - s->piece_at);
+    if (at >= s->piece_at)
+        return slice_of((const char *)(s->origin + at), n);
+    carry_append(c, (const uint8_t *)(s->origin + s->piece_at), at + n - s->piece_at);
     whole = slice_of(c->bytes, c->n <= JSON_CARRY_MAX ? c->n : 0);
     c->n = 0;
     return whole;

@@ -1,15 +1,22 @@
 /* The scanner that json.h, rpc.h and the id hunt are made of: one pass over a JSON text that may
  * arrive in pieces cut anywhere. Private to the room.
  *
- * While it runs it calls its watcher for each key and each finished value of the watched
- * containers. Watched are the root (depth 0) and every object that the watcher asks to dive into
- * when it is told its key; everything deeper is checked at full speed without a word. */
+ * A file that wants to be told what passes includes json_watch.h. What is here scans without a
+ * word. */
 #ifndef WIRE_JSON_SCAN_H
 #define WIRE_JSON_SCAN_H
 
 #include "wire/json.h"
 
 #include <stdint.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 /* Deepest object that can be watched: params._meta is the third. */
 #define JSON_WATCH_MAX 3
@@ -18,55 +25,54 @@
  * that anyone asks for, with every byte written as \uXXXX, must fit. */
 #define JSON_CARRY_MAX 256
 
-struct json_scan;
-
-/* Called from json_scan_feed. The scanner stands behind the key or value: json_scan_at is its end.
- */
-struct json_watcher {
-    void (*on_key)(struct json_scan *s);   /* token_at: where it began. May set dive */
-    void (*on_value)(struct json_scan *s); /* type and json_scan_value_at */
-};
-
+/* What the scanner keeps from one piece to the next. */
 struct json_scan {
-    const struct json_watcher *watcher;
-    const uint8_t *p,
-        *end;         /* what is left of the current piece; p as of the last call of the watcher */
+    const uint8_t *p, *end; /* what is left of the current piece, as of its begin or end */
     uintptr_t origin; /* address that offset 0 of the text would have if it were in one piece */
     size_t piece_at;  /* offset of the current piece's first byte */
-    size_t token_at;  /* offset of the last string token's opening quote */
+    size_t key_at;    /* begin of an unfinished key in a watched object */
     size_t value_at[JSON_WATCH_MAX + 1]; /* begin of the value at hand, by depth of its container */
     size_t error_at;
     enum json_error error;
     uint16_t depth;     /* containers open around the next byte */
     uint16_t depth_max; /* at most JSON_DEPTH_CAP */
     uint16_t hex;       /* digits of an unfinished \u escape */
-    uint8_t state;      /* enum in json_scan.c */
+    uint8_t state;      /* enum json_state */
     uint8_t token;      /* how far an unfinished token is; meaning by state */
     uint8_t watch;      /* containers of less depth report */
-    uint8_t type;       /* enum json_type of the last value */
-    bool dive;          /* set in on_key: watch the value's members too if it is an object */
-    bool in_object;     /* kind of the innermost open container */
+    uint8_t type;       /* enum json_type of an unfinished scalar; at the end, of the root */
+    bool dive;          /* watch the value's members too if it is an object */
     bool newline;       /* CR or LF seen outside strings */
     bool integer;       /* the last number had neither fraction nor exponent */
-    bool escaped;       /* the last string token has a backslash */
-    bool nul;           /* the last string token has a \u0000 */
+    bool escaped;       /* the last string that was no short one has a backslash */
+    bool nul;           /* that string has a \u0000 */
     uint8_t part_n;     /* a UTF-8 sequence that the end of a piece cut */
     char part[4];
-    uint64_t
-        objects[JSON_DEPTH_CAP / 64 + 1]; /* bit d: the container opened as d-th is an object */
+    /* The kinds of the open containers, a bit each, 1 for an object: the innermost is bit 0 of
+     * kinds, and each 64 further out are put away in outer. */
+    uint64_t kinds;
+    uint64_t outer[JSON_DEPTH_CAP / 64 + 1];
 };
 
-/* The bytes of a token that began in an earlier piece. */
-struct json_carry {
-    uint16_t n; /* > JSON_CARRY_MAX: too long, given up */
-    char bytes[JSON_CARRY_MAX];
+enum json_state {
+    EXPECT_VALUE,
+    EXPECT_VALUE_OR_CLOSE,
+    EXPECT_KEY,
+    EXPECT_KEY_OR_CLOSE,
+    EXPECT_COLON,
+    EXPECT_NEXT, /* comma or closing bracket; after the root's value, nothing */
+    IN_KEY,
+    IN_STRING,
+    IN_NUMBER,
+    IN_LITERAL,
+    FAILED,
 };
 
-/* watcher: NULL to be told nothing. dive is set: the members of a root object are watched. */
-void json_scan_init(struct json_scan *s, unsigned depth_max, const struct json_watcher *watcher);
+/* watch: tell of the root and, if it is an object, of its members (json_watch.h). */
+void json_scan_init(struct json_scan *s, unsigned depth_max, bool watch);
 
-/* Scans the next piece, which need not live longer than the call. The error so far; the first one
- * stays. */
+/* Scans the next piece without watching, which need not live longer than the call. The error so
+ * far; the first one stays. */
 enum json_error json_scan_feed(struct json_scan *s, struct slice piece);
 
 /* No more pieces will come. JSON_OK when exactly one value and whitespace have passed. */
@@ -78,27 +84,47 @@ static inline size_t json_scan_at(const struct json_scan *s)
     return (uintptr_t)s->p - s->origin;
 }
 
-/* In on_value: where the value began. It ends at json_scan_at. */
-static inline size_t json_scan_value_at(const struct json_scan *s)
-{
-    return s->value_at[s->depth];
-}
+/* ---- tokens in pieces ---- */
 
-/* After json_scan_feed: keeps the bytes of an unfinished string or number in a watched container.
- */
+/* The bytes of a token that began in an earlier piece. */
+struct json_carry {
+    uint16_t n; /* > JSON_CARRY_MAX: too long, given up */
+    char bytes[JSON_CARRY_MAX];
+};
+
+/* After a piece: keeps the bytes of an unfinished string or number in a watched container. */
 void json_carry_save(struct json_carry *c, const struct json_scan *s);
 
-/* The token from offset `from` to here, whether it lies in this piece or was carried; empties the
+/* The token of this offset and length, whether it lies in this piece or was carried; empties the
  * carry. A token longer than JSON_CARRY_MAX that was cut reads as empty. Borrowed until the next
  * call. */
-struct slice json_carry_take(struct json_carry *c, const struct json_scan *s, size_t from);
+struct slice json_carry_take(struct json_carry *c, const struct json_scan *s, size_t at, size_t n);
 
 /* The content of a string token without its quotes; with escapes resolved into store if there are
  * any. Empty when it does not fit there. */
 struct slice json_plain(struct slice token, bool escaped, char *store, size_t cap);
 
+/* ---- runs of string bytes ---- */
+
 /* First byte in [p, end) that ends a run of plain string bytes: quote, backslash, or below 0x20;
  * end if there is none. *ret_high is set (never cleared) when a byte above 0x7f was passed. */
 const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high);
+
+/* The same, but bytes above 0x7f end the run too. For long runs. */
+const uint8_t *json_ascii_run(const uint8_t *p, const uint8_t *end);
+
+/* A bit for each of the next 16 bytes that ends a run of ASCII. */
+#if defined(__SSE2__)
+static inline unsigned json_stops(const uint8_t *p)
+{
+    /* Flipping bit 1 puts the quote right behind the control characters, and what was there further
+     * up. Less 0x21 as signed bytes, these and everything above 0x7f are negative. */
+    __m128i v = _mm_xor_si128(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8(2));
+    __m128i low = _mm_subs_epi8(v, _mm_set1_epi8(('"' ^ 2) + 1));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\' ^ 2));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, backslash));
+}
+#endif
 
 #endif

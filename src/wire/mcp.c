@@ -3,6 +3,8 @@
  * method. */
 #include "wire/mcp.h"
 
+#include "same_bytes.h"
+
 #include "base/util.h"
 
 #include <stdint.h>
@@ -113,7 +115,7 @@ enum mcp_method mcp_method_parse(struct slice text)
 {
     if (text.n < ARRAY_LEN(by_length))
         for (const uint8_t *m = by_length[text.n]; *m != 0; m++)
-            if (memcmp(methods[*m].p, text.p, text.n) == 0)
+            if (same_bytes(methods[*m].p, text.p, text.n))
                 return (enum mcp_method) * m;
     return MCP_METHOD_OTHER;
 }

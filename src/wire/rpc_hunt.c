@@ -1,7 +1,7 @@
 /* The id of a message that is too large to keep: the scanner runs over what passes, and the bytes
  * of one value are caught. The first usable id ends the hunt; in text that stops being JSON before,
  * there is none. */
-#include "json_scan.h"
+#include "json_watch.h"
 #include "wire/rpc.h"
 
 #include "base/util.h"
@@ -16,30 +16,33 @@ struct hunt {
 };
 static_assert(sizeof(struct hunt) <= sizeof(struct rpc_id_hunt), "opaque must hold a hunt");
 
-static void on_key(struct json_scan *json)
+static inline bool json_watch_key(struct json_scan *json, unsigned depth, struct json_token key)
 {
     struct hunt *h = container_of(json, struct hunt, json);
     char store[8];
     struct slice token;
 
-    json->dive = false;
+    (void)depth; /* there is but one that is watched and has keys */
     if (h->found)
-        return;
-    token = json_carry_take(&h->carry, json, json->token_at);
-    h->is_id = slice_is(json_plain(token, json->escaped, store, sizeof(store)), "id");
+        return false;
+    token = json_carry_take(&h->carry, json, key.at, key.n);
+    h->is_id =
+        slice_is(json_plain(token, json->escaped && key.text == NULL, store, sizeof(store)), "id");
+    return false;
 }
 
-static void on_value(struct json_scan *json)
+static inline void json_watch_value(struct json_scan *json, unsigned depth, struct json_token value)
 {
     struct hunt *h = container_of(json, struct hunt, json);
     struct slice token;
 
+    (void)depth;
     if (!h->is_id)
         return;
     h->is_id = false;
-    if (json->type != JSON_STRING && !(json->type == JSON_NUMBER && json->integer))
+    if (value.type != JSON_STRING && !(value.type == JSON_NUMBER && value.integer))
         return;
-    token = json_carry_take(&h->carry, json, json_scan_value_at(json));
+    token = json_carry_take(&h->carry, json, value.at, value.n);
     if (token.n == 0 || token.n > JSON_CARRY_MAX)
         return;
     memmove(h->carry.bytes, token.p, token.n);
@@ -49,10 +52,9 @@ static void on_value(struct json_scan *json)
 
 void rpc_id_hunt_init(struct rpc_id_hunt *h)
 {
-    static const struct json_watcher watcher = {on_key, on_value};
     struct hunt hunt = {.found = false};
 
-    json_scan_init(&hunt.json, JSON_DEPTH_CAP, &watcher);
+    json_scan_init(&hunt.json, JSON_DEPTH_CAP, true);
     memcpy(h->opaque, &hunt, sizeof(hunt));
 }
 
@@ -63,7 +65,7 @@ void rpc_id_hunt_feed(struct rpc_id_hunt *h, struct slice piece)
     memcpy(&hunt, h->opaque, sizeof(hunt));
     if (hunt.found)
         return;
-    if (json_scan_feed(&hunt.json, piece) == JSON_OK && !hunt.found)
+    if (json_watch_feed(&hunt.json, piece) == JSON_OK && !hunt.found)
         json_carry_save(&hunt.carry, &hunt.json);
     memcpy(h->opaque, &hunt, sizeof(hunt));
 }

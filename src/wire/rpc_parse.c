@@ -9,7 +9,8 @@
  * Faults in the message (as opposed to faults in the JSON) are collected and judged at the end: the
  * id may come last, an answer should carry it, and a text that is no JSON at all must be reported
  * as that. */
-#include "json_scan.h"
+#include "json_watch.h"
+#include "same_bytes.h"
 #include "wire/rpc.h"
 
 #include "base/util.h"
@@ -155,218 +156,199 @@ struct rpc_scan {
 
 /* ---- keys ---- */
 
-#define KEY_IS(key, literal) (memcmp((key).p, literal, sizeof(literal) - 1) == 0)
+/* The names that are shorter than NAME_MAX, all but the reserved ones. */
+#define NAME_MAX 16
 
-/* Each: the member of that name, by length first. */
-static enum member message_member(struct slice key)
-{
-    switch (key.n) {
-    case 2:
-        return KEY_IS(key, "id") ? M_ID : M_OTHER;
-    case 5:
-        return KEY_IS(key, "error") ? M_ERROR : M_OTHER;
-    case 6:
-        return KEY_IS(key, "method")   ? M_METHOD
-               : KEY_IS(key, "params") ? M_PARAMS
-               : KEY_IS(key, "result") ? M_RESULT
-                                       : M_OTHER;
-    case 7:
-        return KEY_IS(key, "jsonrpc") ? M_JSONRPC : M_OTHER;
-    default:
-        return M_OTHER;
-    }
-}
+static const char names[M_COUNT][NAME_MAX] = {
+    [M_JSONRPC] = "jsonrpc",
+    [M_ID] = "id",
+    [M_METHOD] = "method",
+    [M_PARAMS] = "params",
+    [M_RESULT] = "result",
+    [M_ERROR] = "error",
 
-static enum member params_member(struct slice key)
-{
-    switch (key.n) {
-    case 3:
-        return KEY_IS(key, "uri") ? M_P_URI : M_OTHER;
-    case 4:
-        return KEY_IS(key, "name") ? M_P_NAME : KEY_IS(key, "task") ? M_P_TASK : M_OTHER;
-    case 5:
-        return KEY_IS(key, "_meta") ? M_P_META : KEY_IS(key, "level") ? M_P_LEVEL : M_OTHER;
-    case 6:
-        return KEY_IS(key, "taskId") ? M_P_TASK_ID : M_OTHER;
-    case 8:
-        return KEY_IS(key, "progress") ? M_P_PROGRESS : M_OTHER;
-    case 9:
-        return KEY_IS(key, "arguments")   ? M_P_ARGUMENTS
-               : KEY_IS(key, "requestId") ? M_P_REQUEST_ID
-                                          : M_OTHER;
-    case 10:
-        return KEY_IS(key, "clientInfo") ? M_P_CLIENT_INFO : M_OTHER;
-    case 12:
-        return KEY_IS(key, "capabilities") ? M_P_CAPABILITIES : M_OTHER;
-    case 13:
-        return KEY_IS(key, "progressToken")   ? M_P_TOKEN
-               : KEY_IS(key, "elicitationId") ? M_P_ELICITATION_ID
-                                              : M_OTHER;
-    case 15:
-        return KEY_IS(key, "protocolVersion") ? M_P_VERSION : M_OTHER;
-    default:
-        return M_OTHER;
-    }
-}
+    [M_P_META] = "_meta",
+    [M_P_TOKEN] = "progressToken",
+    [M_P_PROGRESS] = "progress",
+    [M_P_REQUEST_ID] = "requestId",
+    [M_P_NAME] = "name",
+    [M_P_URI] = "uri",
+    [M_P_ARGUMENTS] = "arguments",
+    [M_P_LEVEL] = "level",
+    [M_P_VERSION] = "protocolVersion",
+    [M_P_CAPABILITIES] = "capabilities",
+    [M_P_CLIENT_INFO] = "clientInfo",
+    [M_P_TASK] = "task",
+    [M_P_TASK_ID] = "taskId",
+    [M_P_ELICITATION_ID] = "elicitationId",
 
-static enum member result_member(struct slice key)
-{
-    switch (key.n) {
-    case 5:
-        return KEY_IS(key, "_meta") ? M_R_META : KEY_IS(key, "ttlMs") ? M_R_TTL_MS : M_OTHER;
-    case 10:
-        return KEY_IS(key, "serverInfo")   ? M_R_SERVER_INFO
-               : KEY_IS(key, "resultType") ? M_R_TYPE
-               : KEY_IS(key, "cacheScope") ? M_R_CACHE_SCOPE
-                                           : M_OTHER;
-    case 12:
-        return KEY_IS(key, "capabilities")   ? M_R_CAPABILITIES
-               : KEY_IS(key, "instructions") ? M_R_INSTRUCTIONS
-                                             : M_OTHER;
-    case 15:
-        return KEY_IS(key, "protocolVersion") ? M_R_VERSION : M_OTHER;
-    default:
-        return M_OTHER;
-    }
-}
+    [M_R_META] = "_meta",
+    [M_R_VERSION] = "protocolVersion",
+    [M_R_CAPABILITIES] = "capabilities",
+    [M_R_SERVER_INFO] = "serverInfo",
+    [M_R_INSTRUCTIONS] = "instructions",
+    [M_R_TYPE] = "resultType",
+    [M_R_TTL_MS] = "ttlMs",
+    [M_R_CACHE_SCOPE] = "cacheScope",
 
-static enum member error_member(struct slice key)
-{
-    switch (key.n) {
-    case 4:
-        return KEY_IS(key, "code") ? M_E_CODE : KEY_IS(key, "data") ? M_E_DATA : M_OTHER;
-    case 7:
-        return KEY_IS(key, "message") ? M_E_MESSAGE : M_OTHER;
-    default:
-        return M_OTHER;
-    }
-}
+    [M_E_CODE] = "code",
+    [M_E_MESSAGE] = "message",
+    [M_E_DATA] = "data",
 
-static enum member meta_member(struct slice key)
+    [M_M_TOKEN] = "progressToken",
+};
+
+/* A member by the length of its name, which few share: the first of that length in each object. */
+static const uint8_t by_length[][NAME_MAX] = {
+    [O_MESSAGE] = {[2] = M_ID, [5] = M_ERROR, [6] = M_RESULT, [7] = M_JSONRPC},
+    [O_PARAMS] = {[3] = M_P_URI,
+                  [4] = M_P_NAME,
+                  [5] = M_P_META,
+                  [6] = M_P_TASK_ID,
+                  [8] = M_P_PROGRESS,
+                  [9] = M_P_ARGUMENTS,
+                  [10] = M_P_CLIENT_INFO,
+                  [12] = M_P_CAPABILITIES,
+                  [13] = M_P_TOKEN,
+                  [15] = M_P_VERSION},
+    [O_RESULT] =
+        {[5] = M_R_META, [10] = M_R_SERVER_INFO, [12] = M_R_CAPABILITIES, [15] = M_R_VERSION},
+    [O_ERROR] = {[4] = M_E_CODE, [7] = M_E_MESSAGE},
+    [O_META] = {[13] = M_M_TOKEN},
+};
+
+/* And the next one of that length. */
+static const uint8_t also[M_COUNT] = {
+    [M_RESULT] = M_METHOD,
+    [M_METHOD] = M_PARAMS,
+    [M_P_NAME] = M_P_TASK,
+    [M_P_META] = M_P_LEVEL,
+    [M_P_ARGUMENTS] = M_P_REQUEST_ID,
+    [M_P_TOKEN] = M_P_ELICITATION_ID,
+    [M_R_META] = M_R_TTL_MS,
+    [M_R_SERVER_INFO] = M_R_TYPE,
+    [M_R_TYPE] = M_R_CACHE_SCOPE,
+    [M_R_CAPABILITIES] = M_R_INSTRUCTIONS,
+    [M_E_CODE] = M_E_DATA,
+};
+
+static __attribute__((noinline)) enum member reserved_member(struct slice key)
 {
     static const struct {
         struct slice name;
         enum member member;
     } reserved[] = {
-        {SLICE_INIT("protocolVersion"), M_M_VERSION},
-        {SLICE_INIT("related-task"), M_M_RELATED_TASK},
-        {SLICE_INIT("clientInfo"), M_M_CLIENT_INFO},
-        {SLICE_INIT("clientCapabilities"), M_M_CLIENT_CAPABILITIES},
-        {SLICE_INIT("logLevel"), M_M_LOG_LEVEL},
-        {SLICE_INIT("serverInfo"), M_M_SERVER_INFO},
-        {SLICE_INIT("subscriptionId"), M_M_SUBSCRIPTION_ID},
+        {SLICE_INIT(RESERVED "protocolVersion"), M_M_VERSION},
+        {SLICE_INIT(RESERVED "related-task"), M_M_RELATED_TASK},
+        {SLICE_INIT(RESERVED "clientInfo"), M_M_CLIENT_INFO},
+        {SLICE_INIT(RESERVED "clientCapabilities"), M_M_CLIENT_CAPABILITIES},
+        {SLICE_INIT(RESERVED "logLevel"), M_M_LOG_LEVEL},
+        {SLICE_INIT(RESERVED "serverInfo"), M_M_SERVER_INFO},
+        {SLICE_INIT(RESERVED "subscriptionId"), M_M_SUBSCRIPTION_ID},
     };
-    const size_t prefix = sizeof(RESERVED) - 1;
 
     static_assert(6 * (sizeof(RESERVED "clientCapabilities") - 1) + 2 <= JSON_CARRY_MAX,
                   "the longest key must fit a carry when all of it is escaped");
-    if (key.n == 13 && KEY_IS(key, "progressToken"))
-        return M_M_TOKEN;
-    if (key.n <= prefix || !KEY_IS(key, RESERVED))
-        return M_OTHER;
-    key = slice_of(key.p + prefix, key.n - prefix);
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (slice_eq(key, reserved[i].name))
             return reserved[i].member;
     return M_OTHER;
 }
 
-static enum member member_of(enum object object, struct slice key)
+static ALWAYS_INLINE enum member member_of(enum object object, struct slice key)
 {
-    switch (object) {
-    case O_MESSAGE:
-        return message_member(key);
-    case O_PARAMS:
-        return params_member(key);
-    case O_RESULT:
-        return result_member(key);
-    case O_ERROR:
-        return error_member(key);
-    case O_META:
-        return meta_member(key);
-    case O_OTHER:
-        break;
-    }
-    return M_OTHER;
+    unsigned member;
+
+    if (UNLIKELY(key.n >= NAME_MAX))
+        return object == O_META ? reserved_member(key) : M_OTHER;
+    member = by_length[object][key.n];
+    while (member != M_OTHER && !same_bytes(names[member], key.p, key.n))
+        member = also[member];
+    return (enum member)member;
 }
 
-/* The content of the string token at offset `at`, which has just ended. Borrowed until the next
+/* The content of a string with escapes, or of one that a cut went through. Borrowed until the next
  * call. */
-static inline struct slice string_content(struct rpc_scan *s, size_t at)
+static __attribute__((noinline)) struct slice pieced_content(struct rpc_scan *s, size_t at,
+                                                             size_t n)
 {
-    if (at >= s->json.piece_at && !s->json.escaped)
-        return slice_of((const char *)(s->json.origin + at + 1), json_scan_at(&s->json) - at - 2);
-    return json_plain(json_carry_take(&s->carry, &s->json, at), s->json.escaped, s->plain,
+    return json_plain(json_carry_take(&s->carry, &s->json, at, n), s->json.escaped, s->plain,
                       sizeof(s->plain));
 }
 
-static void on_key(struct json_scan *json)
+static ALWAYS_INLINE struct slice string_content(struct rpc_scan *s, struct json_token t)
+{
+    return LIKELY(t.text != NULL) ? slice_of(t.text, t.n - 2) : pieced_content(s, t.at, t.n);
+}
+
+static ALWAYS_INLINE bool json_watch_key(struct json_scan *json, unsigned depth,
+                                         struct json_token key)
 {
     struct rpc_scan *s = container_of(json, struct rpc_scan, json);
-    unsigned depth = json->depth;
-    enum member member = member_of(s->object[depth], string_content(s, json->token_at));
+    enum member member = member_of(s->object[depth], string_content(s, key));
     uint64_t bit = UINT64_C(1) << member;
 
     s->member[depth] = (uint8_t)member;
     s->object[depth + 1] = rules[member].opens;
-    json->dive = rules[member].opens != O_OTHER;
     if (member == M_OTHER)
-        return;
-    s->key_at[depth] = json->token_at;
+        return false;
+    s->key_at[depth] = key.at;
     if (s->seen & bit) {
         if (s->doubled == 0)
-            s->doubled_at = json->token_at;
+            s->doubled_at = key.at;
         s->doubled |= bit;
     }
     s->seen |= bit;
+    return rules[member].opens != O_OTHER;
 }
 
 /* ---- values ---- */
 
 /* What rules alone cannot say about a value of the right type. */
-static void note_special(struct rpc_scan *s, enum member member, struct span at)
+static ALWAYS_INLINE void note_special(struct rpc_scan *s, enum member member,
+                                       struct json_token value)
 {
     if (member == M_JSONRPC)
-        s->is_v2 = slice_eq(string_content(s, at.off), SLICE("2.0"));
+        s->is_v2 = slice_eq(string_content(s, value), SLICE("2.0"));
     else if (member == M_ID)
-        s->msg->id_is_string = s->json.type == JSON_STRING;
+        s->msg->id_is_string = value.type == JSON_STRING;
     else if (member == M_METHOD)
-        s->msg->method = mcp_method_parse(string_content(s, at.off));
+        s->msg->method = mcp_method_parse(string_content(s, value));
     else if (member == M_P_TOKEN)
-        s->notified_token = at;
-    if ((rules[member].note & NOTE_TEXT) && s->json.nul && !s->nul) {
+        s->notified_token = (struct span){value.at, value.n};
+    if ((rules[member].note & NOTE_TEXT) && value.text == NULL && s->json.nul && !s->nul) {
         s->nul = true;
-        s->nul_at = at.off;
+        s->nul_at = value.at;
     }
 }
 
-static void on_value(struct json_scan *json)
+static ALWAYS_INLINE void json_watch_value(struct json_scan *json, unsigned depth,
+                                           struct json_token value)
 {
     struct rpc_scan *s = container_of(json, struct rpc_scan, json);
-    unsigned depth = json->depth, type = IS(json->type);
+    unsigned type = IS(value.type);
     enum member member = s->member[depth];
     const struct rule *rule = &rules[member];
-    struct span at = {.off = json_scan_value_at(json)};
+    struct span at = {value.at, value.n};
 
     if (member == M_OTHER) {
         if (depth == 0)
-            s->root = json->type;
+            s->root = value.type;
         return;
     }
-    if (type == IS(JSON_NUMBER) && json->integer)
+    if (value.type == JSON_NUMBER && value.integer)
         type |= IS_INTEGER;
-    if (!(rule->accept & type)) {
+    if (UNLIKELY(!(rule->accept & type))) {
         s->refused |= UINT64_C(1) << member;
-        s->id_null |= member == M_ID && json->type == JSON_NULL;
+        s->id_null |= member == M_ID && value.type == JSON_NULL;
         return;
     }
     if (rule->note & NOTE_WHOLE)
-        at.off = s->key_at[depth];
-    at.n = json_scan_at(json) - at.off;
+        at = (struct span){s->key_at[depth], value.at + value.n - s->key_at[depth]};
     if (rule->span != 0)
         *(struct span *)((char *)s->msg + rule->span) = at;
     if (rule->note & (NOTE_SPECIAL | NOTE_TEXT))
-        note_special(s, member, at);
+        note_special(s, member, value);
 }
 
 /* ---- the verdict ---- */
@@ -468,11 +450,9 @@ static void keep_envelope(struct rpc_scan *s)
     *m = left;
 }
 
-static void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_msg *m)
+static inline void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_msg *m)
 {
-    static const struct json_watcher watcher = {on_key, on_value};
-
-    json_scan_init(&s->json, depth_max, &watcher);
+    json_scan_init(&s->json, depth_max, true);
     s->msg = m;
     s->seen = s->refused = s->doubled = 0;
     s->notified_token = (struct span){0, 0};
@@ -506,12 +486,17 @@ static enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
     return error;
 }
 
+static enum json_error feed(struct rpc_scan *s, struct slice piece)
+{
+    return json_watch_feed(&s->json, piece);
+}
+
 enum rpc_error rpc_parse(struct slice text, unsigned depth_max, struct rpc_msg *m, size_t *ret_at)
 {
     struct rpc_scan s;
 
     scan_init(&s, depth_max, m);
-    json_scan_feed(&s.json, text);
+    feed(&s, text);
     return scan_finish(&s, ret_at);
 }
 
@@ -530,7 +515,7 @@ struct rpc_scan *rpc_scan_new(unsigned depth_max)
 
 enum rpc_error rpc_scan_feed(struct rpc_scan *s, struct slice piece)
 {
-    enum json_error fault = json_scan_feed(&s->json, piece);
+    enum json_error fault = feed(s, piece);
 
     if (fault != JSON_OK)
         return fault == JSON_E_DEPTH ? RPC_E_DEPTH : RPC_E_PARSE;

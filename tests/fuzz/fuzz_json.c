@@ -29,7 +29,7 @@ static enum json_error in_pieces(struct slice text, size_t step, size_t *ret_at)
 {
     struct json_scan s;
 
-    json_scan_init(&s, DEPTH, NULL);
+    json_scan_init(&s, DEPTH, false);
     for (size_t at = 0, n; at < text.n; at += n) {
         char *piece;
 

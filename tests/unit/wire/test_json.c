@@ -36,7 +36,7 @@ static struct verdict in_pieces(struct slice text, unsigned depth_max, size_t fi
     struct json_scan s;
     size_t at = 0, n = first;
 
-    json_scan_init(&s, depth_max, NULL);
+    json_scan_init(&s, depth_max, false);
     while (at < text.n) {
         char *piece;
 

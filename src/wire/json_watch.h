@@ -1,0 +1,452 @@
+/* The scanner's loop. Each file that scans compiles it anew, with its own two functions in it,
+ * because asking through pointers would cost more than the scanning: most tokens are short.
+ *
+ * Such a file defines json_watch_key and json_watch_value and calls json_watch_feed. It is told of
+ * the keys and the finished values of the watched containers: the root (depth 0), and every object
+ * whose key it says yes to, up to JSON_WATCH_MAX deep. Everything deeper is checked without a word.
+ *
+ * States are of two kinds. Between tokens (up to EXPECT_NEXT) whitespace may pass, and the next
+ * byte decides. Inside a token (IN_KEY and on) the state names the token and s->token how far it
+ * is; a text in one piece never enters those, because each token is first tried in one go and the
+ * state is only written when the piece ends first. So both ways of feeding run the same code, and a
+ * cut can fall anywhere. */
+#ifndef WIRE_JSON_WATCH_H
+#define WIRE_JSON_WATCH_H
+
+#include "json_scan.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+
+/* A key or a value of a watched container. */
+struct json_token {
+    size_t at, n;     /* all of it, quotes included */
+    const char *text; /* a short string's first byte behind the quote; else NULL */
+    enum json_type type;
+    bool integer; /* a number with neither fraction nor exponent */
+};
+
+/* To be defined by the includer. depth: containers open around the token.
+ * json_watch_key: whether the value's members are to be watched too if it is an object. */
+static inline bool json_watch_key(struct json_scan *s, unsigned depth, struct json_token key);
+static inline void json_watch_value(struct json_scan *s, unsigned depth, struct json_token value);
+
+/* ---- tokens; the long ways are in json_scan.c ---- */
+
+/* Each takes the first byte of what is left of the token and returns the byte after it; NULL means
+ * that the piece ended inside it, or that it is wrong (then s->error is set). */
+const uint8_t *json_scan_string(struct json_scan *s, const uint8_t *p); /* behind the quote */
+const uint8_t *json_scan_number(struct json_scan *s, const uint8_t *p);
+const uint8_t *json_scan_literal(struct json_scan *s, const uint8_t *p);
+/* Finishes the token that the last piece left open. */
+const uint8_t *json_scan_resume(struct json_scan *s);
+
+const uint8_t *json_scan_space(struct json_scan *s, const uint8_t *p);
+void json_scan_fail(struct json_scan *s, enum json_error error, const uint8_t *p);
+
+/* Bytes from a short string's quote on that must be there: the quote, a block that is looked at
+ * together, and two behind it, which are read without asking. */
+#define JSON_SHORT_ROOM (1 + 16 + 2)
+
+/* The byte behind a string that is short and plain, from its opening quote. NULL when it is not, or
+ * begins behind `last`: then it has to be looked at properly. */
+static ALWAYS_INLINE const uint8_t *json_short_string(const uint8_t *p, const uint8_t *last)
+{
+#if defined(__SSE2__)
+    if (LIKELY(p <= last)) {
+        unsigned stops = json_stops(p + 1);
+
+        if (LIKELY(stops != 0)) {
+            p += (unsigned)__builtin_ctz(stops);
+            if (LIKELY(p[1] == '"'))
+                return p + 2;
+        }
+    }
+#else
+    (void)p, (void)last;
+#endif
+    return NULL;
+}
+
+/* The byte behind a number of digits alone; NULL as above. */
+static ALWAYS_INLINE const uint8_t *json_short_integer(const uint8_t *p, const uint8_t *end)
+{
+    if (UNLIKELY((uint8_t)(*p - '1') > 8))
+        return NULL;
+    do {
+        if (UNLIKELY(++p == end))
+            return NULL;
+    } while ((uint8_t)(*p - '0') <= 9);
+    return *p != '.' && (*p | 0x20) != 'e' ? p : NULL;
+}
+
+/* ---- the loop ---- */
+
+/* What of the scan changes with every token, out of memory while the loop runs. */
+struct json_loop {
+    const uint8_t *p, *end;
+    const uint8_t *last; /* where a short string may begin; NULL when nowhere */
+    uint64_t kinds;
+    unsigned depth, watch;
+    bool dive;
+};
+
+static ALWAYS_INLINE size_t json_offset(const struct json_scan *s, const uint8_t *p)
+{
+    return (uintptr_t)p - s->origin;
+}
+
+static ALWAYS_INLINE bool json_watched(const struct json_loop *l)
+{
+    return l->depth < l->watch;
+}
+
+/* Ends the piece: it is used up, or in error. */
+static ALWAYS_INLINE void json_pause(struct json_scan *s, const struct json_loop *l,
+                                     enum json_state state)
+{
+    s->p = s->end;
+    s->kinds = l->kinds;
+    s->depth = (uint16_t)l->depth;
+    s->watch = (uint8_t)l->watch;
+    s->dive = l->dive;
+    s->state = s->error == JSON_OK ? (uint8_t)state : FAILED;
+}
+
+static ALWAYS_INLINE struct json_token json_short_token(const struct json_scan *s,
+                                                        const uint8_t *open, const uint8_t *behind)
+{
+    return (struct json_token){.at = json_offset(s, open),
+                               .n = (size_t)(behind - open),
+                               .text = (const char *)open + 1,
+                               .type = JSON_STRING};
+}
+
+/* Takes whitespace, of which there must be some where nothing else fits. Returns the state given,
+ * to go on in. */
+static ALWAYS_INLINE enum json_state json_take_space(struct json_scan *s, struct json_loop *l,
+                                                     enum json_state state)
+{
+    const uint8_t *behind = json_scan_space(s, l->p);
+
+    if (behind == l->p) {
+        json_scan_fail(s, JSON_E_SYNTAX, behind);
+        return FAILED;
+    }
+    l->p = behind;
+    return state;
+}
+
+/* A key that is no short one, from its quote. */
+static ALWAYS_INLINE enum json_state json_take_long_key(struct json_scan *s, struct json_loop *l)
+{
+    const uint8_t *open = l->p, *behind;
+
+    if (json_watched(l))
+        s->key_at = json_offset(s, open);
+    behind = json_scan_string(s, open + 1);
+    if (behind == NULL)
+        return IN_KEY;
+    l->p = behind;
+    if (json_watched(l))
+        l->dive = json_watch_key(s, l->depth,
+                                 (struct json_token){.at = json_offset(s, open),
+                                                     .n = (size_t)(behind - open),
+                                                     .type = JSON_STRING});
+    return EXPECT_COLON;
+}
+
+/* A key, and its colon if that follows at once. */
+static ALWAYS_INLINE enum json_state json_take_key(struct json_scan *s, struct json_loop *l)
+{
+    const uint8_t *behind;
+
+    if (UNLIKELY(*l->p != '"'))
+        return json_take_space(s, l, EXPECT_KEY);
+    behind = json_short_string(l->p, l->last);
+    if (UNLIKELY(behind == NULL))
+        return json_take_long_key(s, l);
+    if (json_watched(l))
+        l->dive = json_watch_key(s, l->depth, json_short_token(s, l->p, behind));
+    l->p = behind;
+    if (UNLIKELY(*behind != ':'))
+        return EXPECT_COLON;
+    l->p++;
+    return EXPECT_VALUE;
+}
+
+/* An opening bracket. */
+static ALWAYS_INLINE enum json_state json_open(struct json_scan *s, struct json_loop *l)
+{
+    bool object = *l->p == '{';
+
+    if (UNLIKELY(l->depth >= s->depth_max)) {
+        json_scan_fail(s, JSON_E_DEPTH, l->p);
+        return FAILED;
+    }
+    if (json_watched(l)) {
+        s->value_at[l->depth] = json_offset(s, l->p);
+        if (object && l->dive)
+            l->watch = l->depth + 2;
+    }
+    if (UNLIKELY(l->depth % 64 == 0))
+        s->outer[l->depth / 64] = l->kinds;
+    l->kinds = l->kinds << 1 | object;
+    l->depth++;
+    l->p++;
+    return object ? EXPECT_KEY_OR_CLOSE : EXPECT_VALUE_OR_CLOSE;
+}
+
+/* The closing bracket of the innermost container. */
+static ALWAYS_INLINE enum json_state json_close(struct json_scan *s, struct json_loop *l)
+{
+    enum json_type type = l->kinds & 1 ? JSON_OBJECT : JSON_ARRAY;
+
+    l->p++;
+    l->depth--;
+    l->kinds >>= 1;
+    if (UNLIKELY(l->depth % 64 == 0))
+        l->kinds = s->outer[l->depth / 64];
+    if (json_watched(l)) {
+        size_t at = s->value_at[l->depth];
+
+        l->watch = l->depth + 1;
+        json_watch_value(
+            s, l->depth,
+            (struct json_token){.at = at, .n = json_offset(s, l->p) - at, .type = type});
+    }
+    return EXPECT_NEXT;
+}
+
+/* A scalar that is no short one. */
+static ALWAYS_INLINE enum json_state json_take_long_scalar(struct json_scan *s, struct json_loop *l)
+{
+    const uint8_t *from = l->p, *behind;
+    enum json_state state;
+
+    switch (*from) {
+    case '"':
+        s->type = JSON_STRING;
+        state = IN_STRING;
+        break;
+    case '-':
+    case '0' ... '9':
+        s->type = JSON_NUMBER;
+        state = IN_NUMBER;
+        break;
+    case 'n':
+    case 'f':
+    case 't':
+        s->type = *from == 'n' ? JSON_NULL : *from == 'f' ? JSON_FALSE : JSON_TRUE;
+        state = IN_LITERAL;
+        break;
+    default:
+        return json_take_space(s, l, EXPECT_VALUE);
+    }
+    if (json_watched(l))
+        s->value_at[l->depth] = json_offset(s, from);
+    behind = state == IN_STRING   ? json_scan_string(s, from + 1)
+             : state == IN_NUMBER ? json_scan_number(s, from)
+                                  : json_scan_literal(s, from);
+    if (behind == NULL)
+        return state;
+    l->p = behind;
+    if (json_watched(l))
+        json_watch_value(s, l->depth,
+                         (struct json_token){.at = json_offset(s, from),
+                                             .n = (size_t)(behind - from),
+                                             .type = s->type,
+                                             .integer = s->integer});
+    return EXPECT_NEXT;
+}
+
+/* All of a scalar, or the bracket of a container. */
+static ALWAYS_INLINE enum json_state json_take_value(struct json_scan *s, struct json_loop *l)
+{
+    const uint8_t *from = l->p, *behind;
+    struct json_token value;
+
+    if (*from == '"') {
+        behind = json_short_string(from, l->last);
+        if (UNLIKELY(behind == NULL))
+            return json_take_long_scalar(s, l);
+        value = json_short_token(s, from, behind);
+    } else if (*from == '{' || *from == '[') {
+        return json_open(s, l);
+    } else {
+        behind = json_short_integer(from, l->end);
+        if (behind == NULL)
+            return json_take_long_scalar(s, l);
+        value = (struct json_token){.at = json_offset(s, from),
+                                    .n = (size_t)(behind - from),
+                                    .type = JSON_NUMBER,
+                                    .integer = true};
+    }
+    l->p = behind;
+    if (json_watched(l))
+        json_watch_value(s, l->depth, value);
+    return EXPECT_NEXT;
+}
+
+/* After an opening bracket: a key or a value as everywhere, or nothing at all. */
+static ALWAYS_INLINE enum json_state json_take_first_key(struct json_scan *s, struct json_loop *l)
+{
+    if (LIKELY(*l->p == '"'))
+        return json_take_key(s, l);
+    if (*l->p == '}')
+        return json_close(s, l);
+    return json_take_space(s, l, EXPECT_KEY_OR_CLOSE);
+}
+
+static ALWAYS_INLINE enum json_state json_take_first_value(struct json_scan *s, struct json_loop *l)
+{
+    if (*l->p == ']')
+        return json_close(s, l);
+    if (*l->p <= ' ')
+        return json_take_space(s, l, EXPECT_VALUE_OR_CLOSE);
+    return json_take_value(s, l);
+}
+
+static ALWAYS_INLINE enum json_state json_take_colon(struct json_scan *s, struct json_loop *l)
+{
+    if (*l->p != ':')
+        return json_take_space(s, l, EXPECT_COLON);
+    l->p++;
+    return EXPECT_VALUE;
+}
+
+/* What follows a value: a comma, or the bracket that closes what it stands in. */
+static ALWAYS_INLINE enum json_state json_take_next(struct json_scan *s, struct json_loop *l)
+{
+    enum json_state state;
+
+    if (l->kinds & 1) {
+        if (*l->p == ',') {
+            l->p++;
+            return EXPECT_KEY;
+        }
+        if (*l->p == '}')
+            return json_close(s, l);
+    } else if (l->depth > 0) {
+        if (*l->p == ',') {
+            l->p++;
+            return EXPECT_VALUE;
+        }
+        if (*l->p == ']')
+            return json_close(s, l);
+    }
+    state = json_take_space(s, l, EXPECT_NEXT);
+    if (state == FAILED && l->depth == 0)
+        s->error = JSON_E_END;
+    return state;
+}
+
+/* Goes on inside the token that the last piece left open. */
+static ALWAYS_INLINE enum json_state json_take_rest(struct json_scan *s, struct json_loop *l)
+{
+    const uint8_t *behind = l->p == l->end ? NULL : json_scan_resume(s);
+    bool key = s->state == IN_KEY;
+    struct json_token token = {.type = key ? JSON_STRING : s->type, .integer = s->integer};
+
+    if (behind == NULL)
+        return s->state;
+    l->p = behind;
+    if (json_watched(l)) {
+        token.at = key ? s->key_at : s->value_at[l->depth];
+        token.n = json_offset(s, behind) - token.at;
+        if (key)
+            l->dive = json_watch_key(s, l->depth, token);
+        else
+            json_watch_value(s, l->depth, token);
+    }
+    return key ? EXPECT_COLON : EXPECT_NEXT;
+}
+
+/* Leaves when the piece is over. */
+#define JSON_NEED_BYTE(state)                                                                      \
+    do {                                                                                           \
+        if (UNLIKELY(l.p == l.end))                                                                \
+            return json_pause(s, &l, state);                                                       \
+    } while (0)
+
+/* Each step takes what is likely first, and whitespace when it is something else; it returns the
+ * state after what it took. The cases stand in the order in which a member passes through them, and
+ * on that way one leads to the next without asking what the state is. */
+static ALWAYS_INLINE void json_loop(struct json_scan *s)
+{
+    struct json_loop l = {s->p, s->end, NULL, s->kinds, s->depth, s->watch, s->dive};
+    enum json_state state = s->state;
+
+    if (l.end - l.p >= JSON_SHORT_ROOM)
+        l.last = l.end - JSON_SHORT_ROOM;
+    if (UNLIKELY(state >= IN_KEY))
+        state = json_take_rest(s, &l);
+    for (;;) {
+        switch (state) {
+        case EXPECT_KEY_OR_CLOSE:
+        first_key:
+            JSON_NEED_BYTE(EXPECT_KEY_OR_CLOSE);
+            state = json_take_first_key(s, &l);
+            if (LIKELY(state == EXPECT_VALUE))
+                goto value_here;
+            continue;
+        case EXPECT_KEY:
+        key:
+            JSON_NEED_BYTE(EXPECT_KEY);
+            state = json_take_key(s, &l);
+            if (LIKELY(state == EXPECT_VALUE))
+                goto value_here;
+            continue;
+        case EXPECT_VALUE:
+        value:
+            JSON_NEED_BYTE(EXPECT_VALUE);
+        value_here:
+            state = json_take_value(s, &l);
+            if (state == EXPECT_KEY_OR_CLOSE)
+                goto first_key;
+            if (UNLIKELY(state != EXPECT_NEXT))
+                continue;
+            /* fall through */
+        case EXPECT_NEXT:
+        next:
+            JSON_NEED_BYTE(EXPECT_NEXT);
+            state = json_take_next(s, &l);
+            if (state == EXPECT_KEY)
+                goto key;
+            if (state == EXPECT_NEXT)
+                goto next;
+            if (state == EXPECT_VALUE)
+                goto value;
+            continue;
+        case EXPECT_VALUE_OR_CLOSE:
+            JSON_NEED_BYTE(EXPECT_VALUE_OR_CLOSE);
+            state = json_take_first_value(s, &l);
+            continue;
+        case EXPECT_COLON:
+            JSON_NEED_BYTE(EXPECT_COLON);
+            state = json_take_colon(s, &l);
+            continue;
+        case IN_KEY:
+        case IN_STRING:
+        case IN_NUMBER:
+        case IN_LITERAL:
+        case FAILED:
+            return json_pause(s, &l, state);
+        }
+    }
+}
+
+/* Scans the next piece, which need not live longer than the call. The error so far; the first one
+ * stays. */
+static ALWAYS_INLINE enum json_error json_watch_feed(struct json_scan *s, struct slice piece)
+{
+    s->piece_at = json_scan_at(s);
+    s->p = (const uint8_t *)piece.p;
+    s->end = piece.n > 0 ? s->p + piece.n : s->p; /* p may be NULL then */
+    s->origin = (uintptr_t)s->p - s->piece_at;
+    json_loop(s);
+    return s->error;
+}
+
+#endif
