@@ -5,6 +5,11 @@
  * the server. A secret that was exchanged for another one of the same client ends only connections,
  * and its sessions go on with the new one.
  *
+ * A connection remembers the secret that was valid last, so that a client which brings it with each
+ * request, as they all do, does not have it digested each time. It is compared in a time that does
+ * not depend on where it differs, it counts for the configuration that it was found in only, and it
+ * is erased with the connection.
+ *
  * Clients on unix sockets are none of this: the kernel says who they are. */
 #include "front/access.h"
 
@@ -15,6 +20,7 @@
 #include "upstream/server.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Refused requests are logged at most this often. */
 #define LOG_SPAN (10 * USEC_PER_SEC)
@@ -62,17 +68,62 @@ bool access_needs_token(const struct client *c)
     return !c->listener->is_unix && c->front->config->tokens_n != 0;
 }
 
-const struct config_token *access_identify(const struct client *c, struct http_req *req,
-                                           struct slice secret, char *principal)
+struct access_grant {
+    const struct config_token *token; /* in the present configuration; NULL: secret is forgotten */
+    char principal[ACCESS_PRINCIPAL_MAX];
+    unsigned char digest[CONFIG_SECRET_DIGEST];
+    size_t n;
+    char secret[];
+};
+
+static void forget_secret(struct access_grant *g)
 {
-    digest_sha256(secret, req->secret);
-    const struct config_token *token = config_find_token(c->front->config, req->secret);
-    if (token) {
-        snprintf(principal, ACCESS_PRINCIPAL_MAX, "%s", token->principal);
-        req->principal = principal;
-        req->by_token = true;
+    explicit_bzero(g->secret, g->n);
+    g->n = 0;
+    g->token = NULL;
+}
+
+void access_grant_free(struct access_grant *g)
+{
+    if (!g)
+        return;
+    forget_secret(g);
+    free(g);
+}
+
+static struct access_grant *grant_new(const struct config_token *token, struct slice secret,
+                                      const unsigned char digest[CONFIG_SECRET_DIGEST])
+{
+    struct access_grant *g = xmalloc(sizeof(*g) + secret.n);
+    g->token = token;
+    snprintf(g->principal, sizeof(g->principal), "%s", token->principal);
+    memcpy(g->digest, digest, CONFIG_SECRET_DIGEST);
+    g->n = secret.n;
+    memcpy(g->secret, secret.p, secret.n);
+    return g;
+}
+
+static bool is_granted(const struct access_grant *g, struct slice secret)
+{
+    return g && g->token && g->n == secret.n && digest_eq(g->secret, secret.p, secret.n);
+}
+
+const struct config_token *access_identify(const struct client *c, struct http_req *req,
+                                           struct slice secret)
+{
+    struct access_grant **grant = http_conn_grant(c);
+    if (!is_granted(*grant, secret)) {
+        unsigned char digest[CONFIG_SECRET_DIGEST];
+        digest_sha256(secret, digest);
+        const struct config_token *token = config_find_token(c->front->config, digest);
+        if (!token)
+            return NULL;
+        access_grant_free(*grant);
+        *grant = grant_new(token, secret, digest);
     }
-    return token;
+    req->principal = (*grant)->principal;
+    req->by_token = true;
+    return (*grant)->token;
 }
 
 /* ---- another configuration ---- */
@@ -102,16 +153,17 @@ bool access_may_go_on(const struct front *f, const char *principal, const struct
 }
 
 /* Whether the request under way on this connection would be let in now. */
-static bool is_still_valid(const struct client *c, const struct http_req *req)
+static bool is_still_valid(const struct client *c, const struct access_grant *g)
 {
-    if (c->listener->is_unix || !req->route || req->refuse_status)
+    struct http_claim claim = http_conn_claim(c);
+    if (c->listener->is_unix || !claim.route)
         return true;
     if (!access_needs_token(c))
-        return !req->by_token;
+        return !claim.by_token;
     const struct config_token *t =
-        req->by_token ? config_find_token(c->front->config, req->secret) : NULL;
-    return t && strcmp(t->principal, req->principal) == 0 &&
-           config_token_opens(t, slice_str(req->route->server->sc->name));
+        claim.by_token ? config_find_token(c->front->config, g->digest) : NULL;
+    return t && strcmp(t->principal, g->principal) == 0 &&
+           config_token_opens(t, slice_str(claim.route->server->sc->name));
 }
 
 void front_access_changed(struct front *f)
@@ -119,9 +171,13 @@ void front_access_changed(struct front *f)
     struct client *c, *following_client;
     struct http_session *hs, *following;
     for (c = LIST_FIRST(&f->clients); c; c = following_client) {
-        const struct http_req *req = http_conn_request(c);
+        struct access_grant **grant = http_conn_grant(c);
         following_client = LIST_NEXT(c, link);
-        if (req && !is_still_valid(c, req))
+        if (!grant)
+            continue;
+        if (*grant)
+            forget_secret(*grant);
+        if (!is_still_valid(c, *grant))
             client_close(c);
     }
     for (hs = LIST_FIRST(&f->http_sessions); hs; hs = following) {

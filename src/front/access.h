@@ -13,10 +13,17 @@ void access_tally_init(struct front *f);
 /* Whether requests on this connection must carry a token. */
 bool access_needs_token(const struct client *c);
 
-/* The token that has this secret, NULL when none has. Notes in req who that is; principal: room for
- * ACCESS_PRINCIPAL_MAX bytes that live as long as req. */
+/* The latest valid token on a connection: a request that brings the same secret again needs no
+ * digest. The secret itself is forgotten when the configuration changes and with the connection. */
+struct access_grant;
+
+/* The token that has this secret, NULL when none has. Notes in req who that is, by the connection's
+ * grant. */
 const struct config_token *access_identify(const struct client *c, struct http_req *req,
-                                           struct slice secret, char *principal);
+                                           struct slice secret);
+
+/* Erases it. Accepts NULL. */
+void access_grant_free(struct access_grant *g);
 
 /* Counts a request without a valid token that came from there, and logs it: the first one at once,
  * further ones summed up. */

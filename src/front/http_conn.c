@@ -11,9 +11,11 @@
  * for auth_failure_delay. The timer is left armed across requests
  * and found to be early, which costs less than moving it twice for each.
  *
- * An idle connection owns this struct and nothing else: the request, the body and the buffers are
- * gone. */
+ * A request that was handed over needs nothing but its route any more: whoever answers it has taken
+ * what he needs. An idle connection owns this struct, what its latest token was, and nothing else:
+ * the request, the body and the buffers are gone. */
 #include "base/util.h"
+#include "front/access.h"
 #include "front/http_conn_priv.h"
 
 #include <stdlib.h>
@@ -57,11 +59,10 @@ static void set_timer(struct http_conn *h, usec_t due_at)
 
 static unsigned flags_of(const struct http_conn *h)
 {
-    const struct http_req *req = h->req;
     unsigned flags = h->keep_alive ? LEDGER_KEEP_ALIVE : 0;
     if (h->http10)
         flags |= LEDGER_HTTP10;
-    if (req && !req->accept.json)
+    if (!h->reads_json)
         flags |= LEDGER_NO_JSON;
     return h->head_only ? flags | LEDGER_NO_BODY : flags;
 }
@@ -69,7 +70,7 @@ static unsigned flags_of(const struct http_conn *h)
 static void note_request(struct http_conn *h, unsigned flags)
 {
     struct ledger_record *r = h->conn->record;
-    const struct route *route = h->req ? h->req->route : NULL;
+    const struct route *route = h->req ? h->req->route : h->route;
     if (h->noted)
         return;
     h->noted = true;
@@ -97,17 +98,26 @@ void http_conn_commit(struct http_conn *h)
     ledger_commit(c->record, client_taken(c));
 }
 
-static void drop_request(struct http_conn *h)
+/* The request was handed over. */
+static void shed_request(struct http_conn *h)
 {
-    if (h->req)
-        route_unref(h->req->route);
-    free(h->req);
-    h->req = NULL;
+    if (h->req) {
+        h->route = h->req->refuse_status ? route_unref(h->req->route) : h->req->route;
+        free(h->req);
+        h->req = NULL;
+    }
     if (h->in) {
         buf_done(&h->in->bytes);
         free(h->in);
         h->in = NULL;
     }
+}
+
+static void drop_request(struct http_conn *h)
+{
+    shed_request(h);
+    if (h->route)
+        h->route = route_unref(h->route);
 }
 
 /* ---- the end of a response, the end of the connection ---- */
@@ -309,6 +319,8 @@ static bool step_head(struct http_conn *h)
     h->head_only = head.method == HTTP1_HEAD;
     h->noted = h->committed = false;
     h->req = http_front_on_head(h, &head);
+    h->by_token = h->req->by_token;
+    h->reads_json = h->req->accept.json;
     stream_consume(c->stream, (size_t)n);
     return begin_body(h, &head) || h->state != HTTP_LINGER;
 }
@@ -361,6 +373,7 @@ static void hand_over(struct http_conn *h, struct blob *whole)
         in.payload = (struct payload){.text = without_bom(blob_slice(whole)), .owner = whole};
     }
     http_front_on_request(h, h->req, &in);
+    shed_request(h);
 }
 
 static void finish_body(struct http_conn *h)
@@ -607,6 +620,7 @@ static void http_conn_free(void *impl)
 {
     struct http_conn *h = impl;
     drop_request(h);
+    access_grant_free(h->grant);
     free(h);
 }
 
@@ -628,9 +642,20 @@ static const struct client_ops http_conn_ops = {
     .free = http_conn_free,
 };
 
-const struct http_req *http_conn_request(const struct client *c)
+struct http_claim http_conn_claim(const struct client *c)
 {
-    return c->ops == &http_conn_ops ? ((const struct http_conn *)c->impl)->req : NULL;
+    const struct http_conn *h = c->impl;
+    if (c->ops != &http_conn_ops)
+        return (struct http_claim){0};
+    if (h->req && h->req->refuse_status)
+        return (struct http_claim){0};
+    return (struct http_claim){.route = h->req ? h->req->route : h->route, .by_token = h->by_token};
+}
+
+struct access_grant **http_conn_grant(const struct client *c)
+{
+    struct http_conn *h = c->impl;
+    return c->ops == &http_conn_ops ? &h->grant : NULL;
 }
 
 void http_conn_start(struct client *c)

@@ -31,14 +31,13 @@ struct responder {
     const struct responder_ops *ops;
 };
 
-/* What was taken from a request head; lives until the response is complete. */
+/* What was taken from a request head; lives until the request was handed over whole. */
 struct http_req {
     enum http1_method method;
     enum path_kind path;
     const struct route *route; /* ref; NULL: of no endpoint, or refused */
-    const char *principal;     /* who asks: the connection's, or its token's in text */
-    bool by_token;
-    unsigned char secret[CONFIG_SECRET_DIGEST]; /* by_token: the digest of what was presented */
+    const char *principal;     /* who asks: the peer's, or that of the connection's grant */
+    bool by_token;             /* the latter */
     struct accept accept;
     enum header_version header_version;
     enum mcp_version
@@ -73,9 +72,20 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
  * responder, later. */
 void http_front_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in);
 
-/* The request under way on this connection; NULL when there is none, or something else is spoken.
- */
-const struct http_req *http_conn_request(const struct client *c);
+/* The right that the request under way on a connection rests on. */
+struct http_claim {
+    const struct route *route; /* NULL: no request is under way, or a refused one */
+    bool by_token;             /* of the connection's grant */
+};
+
+/* Nothing where something else is spoken. */
+struct http_claim http_conn_claim(const struct client *c);
+
+struct access_grant;
+
+/* Where the connection keeps what its latest valid token was (access.h); NULL where something else
+ * is spoken. The connection frees it. */
+struct access_grant **http_conn_grant(const struct client *c);
 
 struct client *http_conn_client(const struct http_conn *h);
 

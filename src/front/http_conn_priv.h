@@ -29,6 +29,8 @@ struct http_conn {
     struct client *conn;
     enum http_state state;
     enum body_use use;
+    bool by_token;      /* this request was let in for the grant */
+    bool reads_json;    /* its client takes JSON for an answer */
     bool http10;        /* this request came as HTTP/1.0 */
     bool keep_alive;    /* another request may follow this one */
     bool head_only;     /* the method is HEAD: no body in the answer */
@@ -44,7 +46,9 @@ struct http_conn {
     uint64_t window_bytes; /* BODY: body bytes when this window began */
     uint64_t sent_mark;    /* bytes sent when a timer last looked: tells progress from a stall */
     usec_t refuse_at;      /* REPLY: when the refusal goes out; 0 = none waits */
-    struct http_req *req;
+    struct http_req *req;  /* NULL once it was handed over; then ... */
+    const struct route *route;  /* ... ref: where it went, until it is answered */
+    struct access_grant *grant; /* NULL: no token was needed yet */
     struct body_in *in;
     struct responder *responder;
     struct task task; /* looks at input that waited while a response was written */

@@ -67,7 +67,7 @@ static void refuse_token(struct http_req *req, const char *challenge, usec_t del
 /* Who asks. On a unix socket the kernel has told; over TCP a token does, when there are any: then
  * *ret_token is it. Nothing that depends on the configuration is answered before it. */
 static void check_token(struct http_conn *h, struct http_req *req, const struct http1_request *head,
-                        char *principal, const struct config_token **ret_token)
+                        const struct config_token **ret_token)
 {
     const struct client *c = http_conn_client(h);
     struct slice secret;
@@ -81,7 +81,7 @@ static void check_token(struct http_conn *h, struct http_req *req, const struct 
     }
     enum auth_kind kind = auth_parse(http1_value(&head->headers, HTTP1_F_AUTHORIZATION), &secret);
     if (kind == AUTH_BEARER)
-        *ret_token = access_identify(c, req, secret, principal);
+        *ret_token = access_identify(c, req, secret);
     if (*ret_token)
         return;
     access_refused(c->front, c->peer->key);
@@ -119,16 +119,16 @@ static const struct route *find_route(const struct client *c, const struct http_
     return r && front_reaches(c->listener, r) ? route_ref(r) : NULL;
 }
 
-/* Steps 4 and 7. principal: where the name of a token's owner can be kept. */
+/* Steps 4 and 7. */
 static void check_endpoint(struct http_conn *h, struct http_req *req,
-                           const struct http1_request *head, char *principal)
+                           const struct http1_request *head)
 {
     struct slice server;
     bool ok = false;
     req->path = path_parse(head->path, &server);
     if (req->path != PATH_UNKNOWN && req->path != PATH_HEALTHZ) {
         const struct config_token *token = NULL;
-        check_token(h, req, head, principal, &token);
+        check_token(h, req, head, &token);
         req->route = find_route(http_conn_client(h), req, server);
         check_server(req, token, server);
         if (!req->route)
@@ -213,9 +213,9 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     struct slice session_id = http1_value(headers, HTTP1_F_MCP_SESSION_ID);
     struct slice last_event_id = http1_value(headers, HTTP1_F_LAST_EVENT_ID);
     struct slice query_session = http1_query_get(head->query, "sessionId");
-    size_t text = session_id.n + last_event_id.n + query_session.n + ACCESS_PRINCIPAL_MAX;
+    size_t text = session_id.n + last_event_id.n + query_session.n;
     struct http_req *req = xcalloc(1, sizeof(*req) + text + 1);
-    char *at = req->text + ACCESS_PRINCIPAL_MAX;
+    char *at = req->text;
 
     req->method = head->method;
     req->bad_session_id = session_id.p && !is_session_id(session_id);
@@ -225,7 +225,7 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     req->header_version =
         header_version_of(http1_value(headers, HTTP1_F_MCP_PROTOCOL_VERSION), &req->version);
     check_names(h, req, head);
-    check_endpoint(h, req, head, req->text);
+    check_endpoint(h, req, head);
     if (!req->refuse_status) {
         check_single(req, headers);
         check_content(h, req, headers);

@@ -158,6 +158,22 @@ class TokenTest(TokenCase):
             r = c.exchange(self.request_bytes(INITIALIZE, path="/mcp/fake", headers=bearer(secret)))
             self.assertEqual(r.status, status)
 
+    def test_F41_a_secret_that_is_remembered_lets_nothing_else_in(self):
+        """A connection knows its latest secret again, and no other one for it."""
+        c = self.conn()
+
+        def status(secret, path="/mcp/fake"):
+            return c.exchange(self.request_bytes(INITIALIZE, path=path, headers=bearer(secret))).status
+        self.assertEqual([status(ALICE), status(ALICE)], [200, 200])
+        for i in range(len(ALICE)):
+            self.assertEqual(status(ALICE[:i] + "z" + ALICE[i + 1:]), 401, "byte %d" % i)
+        for wrong in (ALICE[:-1], ALICE + "A", ALICE[1:], "x"):
+            self.assertEqual(status(wrong), 401)
+        self.assertEqual(c.exchange(self.request_bytes(INITIALIZE, path="/mcp/fake")).status, 401)
+        self.assertEqual(status(ALICE, "/mcp/other"), 200)
+        self.assertEqual(status(BOB, "/mcp/other"), 403)
+        self.assertEqual([status(BOB), status(BOB, "/mcp/other"), status(ALICE, "/mcp/other")], [200, 403, 200])
+
     def test_F42_C08_no_secret_is_told_anywhere(self):
         self.daemon.log.wait(" ready$")
         c = self.http("fake", headers=bearer(ALICE) + [("Proxy-Authorization", "Bearer pr0xy-s3cret")])
@@ -326,6 +342,22 @@ class ReloadTest(TokenCase):
         self.assertEqual(c.request("ping"), {})
         self.assertEqual(self.post(bearer(ALICE)).status, 401)
         self.assertEqual(self.daemon.log.matching("session ended"), [])
+
+    def test_a_secret_that_is_remembered_is_judged_anew(self):
+        c, new = self.conn(), "alice-" + "N" * 20
+
+        def status(secret, path="/mcp/fake"):
+            return c.exchange(self.request_bytes(INITIALIZE, path=path, headers=bearer(secret))).status
+        self.assertEqual([status(ALICE), status(ALICE)], [200, 200])
+        self.reload(tokens={"bob": self.tokens()["bob"]})
+        self.assertEqual([status(ALICE), status(ALICE)], [401, 401])
+        self.reload(tokens=self.tokens())
+        self.assertEqual([status(ALICE), status(ALICE, "/mcp/other")], [200, 200])
+        self.reload(tokens={"alice": {"file": self.path("alice"), "servers": ["fake"]}})
+        self.assertEqual([status(ALICE, "/mcp/other"), status(ALICE)], [403, 200])
+        self.write("alice", new)
+        self.reload()
+        self.assertEqual([status(ALICE), status(new), status(new), status(ALICE)], [401, 200, 200, 401])
 
     def test_first_tokens_end_what_was_begun_without(self):
         self.reload(tokens={})
