@@ -559,7 +559,8 @@ int front_new(struct loop *loop, struct proxy *proxy, struct config *config,
     f->config = config_ref(config);
     LIST_INIT(&f->listeners);
     LIST_INIT(&f->prepared);
-    LIST_INIT(&f->pulses);
+    TAILQ_INIT(&f->pulses);
+    timer_init(&f->pulse_timer, pulses_beat, f);
     LIST_INIT(&f->clients);
     LIST_INIT(&f->dead);
     LIST_INIT(&f->http_sessions);
@@ -653,6 +654,7 @@ void front_free(struct front *f)
     client_reap(f);
     env_task_clear(f->env, &f->reap);
     env_timer_clear(f->env, &f->events_timer);
+    env_timer_clear(f->env, &f->pulse_timer);
     env_timer_clear(f->env, &f->access.timer);
     env_timer_clear(f->env, &f->finish_timer);
     env_timer_clear(f->env, &f->store_timer);

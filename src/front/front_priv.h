@@ -55,7 +55,8 @@ struct front {
     struct config *config;                 /* one reference */
     LIST_HEAD(, front_listener) listeners; /* in opening order */
     LIST_HEAD(, front_listener) prepared;  /* between front_prepare and what follows it */
-    LIST_HEAD(, pulse) pulses;             /* of all event streams */
+    TAILQ_HEAD(, pulse) pulses;            /* of all event streams, in the order they are due */
+    struct timer pulse_timer;              /* for the first, or earlier; pulses_beat */
     LIST_HEAD(, client) clients;
     LIST_HEAD(, client) dead; /* closed in this turn; freed at its end */
     LIST_HEAD(, http_session) http_sessions;

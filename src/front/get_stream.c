@@ -128,9 +128,9 @@ void get_stream_end(struct http_session *hs)
         http_stream_end(leave(hs->get));
 }
 
-static void on_pulse(void *arg)
+static void on_pulse(struct pulse *p)
 {
-    struct get_stream *gs = arg;
+    struct get_stream *gs = container_of(p, struct get_stream, pulse);
     pulse_beat(&gs->pulse, gs->h);
 }
 
@@ -185,7 +185,7 @@ void get_stream_open(struct http_session *hs, struct http_conn *h, const struct 
     gs->hs = hs;
     gs->h = h;
     gs->front = f;
-    timer_init(&gs->pulse.timer, on_pulse, gs);
+    gs->pulse.beat = on_pulse;
     hs->get = gs;
     f->counts.get_streams++;
     http_conn_attach(h, &gs->responder);

@@ -142,37 +142,60 @@ bool http_session_has_ids(const struct http_session *hs)
 /* A client that took nothing for this many keep-alive intervals is taken for dead. */
 #define STUCK_BEATS 4
 
-static void arm_pulse(struct front *f, struct pulse *p)
+/* All have the same interval, so the order in which they were started is that in which they are
+ * due, and one timer is enough. It is left armed when the first one stops: nearly all do long
+ * before they are due, and finding it early once in an interval costs less than moving it each
+ * time. */
+static void arm_timer(struct front *f)
+{
+    const struct pulse *first = TAILQ_FIRST(&f->pulses);
+    if (first && first->due_at != USEC_NEVER && !timer_armed(&f->pulse_timer))
+        env_timer_set(f->env, &f->pulse_timer, first->due_at);
+}
+
+static void put_last(struct front *f, struct pulse *p)
 {
     usec_t interval = front_limits(f)->keepalive_interval;
-    if (interval)
-        env_timer_set(f->env, &p->timer, f->env->now + interval);
-    else
-        env_timer_clear(f->env, &p->timer);
+    if (p->linked)
+        TAILQ_REMOVE(&f->pulses, p, link);
+    p->due_at = interval ? f->env->now + interval : USEC_NEVER;
+    p->linked = true;
+    TAILQ_INSERT_TAIL(&f->pulses, p, link);
+    arm_timer(f);
 }
 
 void pulse_start(struct front *f, struct pulse *p)
 {
-    if (!p->linked)
-        LIST_INSERT_HEAD(&f->pulses, p, link);
-    p->linked = true;
     p->stuck = 0;
-    arm_pulse(f, p);
+    put_last(f, p);
 }
 
 void pulse_stop(struct front *f, struct pulse *p)
 {
-    env_timer_clear(f->env, &p->timer);
     if (p->linked)
-        LIST_REMOVE(p, link);
+        TAILQ_REMOVE(&f->pulses, p, link);
     p->linked = false;
+}
+
+void pulses_beat(void *front)
+{
+    struct front *f = front;
+    struct pulse *p;
+    while ((p = TAILQ_FIRST(&f->pulses)) && p->due_at <= f->env->now) {
+        put_last(f, p); /* its interval is not 0, so this ends */
+        p->beat(p);
+    }
+    arm_timer(f);
 }
 
 void pulses_rearm(struct front *f)
 {
+    usec_t interval = front_limits(f)->keepalive_interval;
     struct pulse *p;
-    LIST_FOREACH (p, &f->pulses, link)
-        arm_pulse(f, p);
+    env_timer_clear(f->env, &f->pulse_timer);
+    TAILQ_FOREACH (p, &f->pulses, link)
+        p->due_at = interval ? f->env->now + interval : USEC_NEVER;
+    arm_timer(f);
 }
 
 void pulse_beat(struct pulse *p, struct http_conn *h)
@@ -193,5 +216,4 @@ void pulse_beat(struct pulse *p, struct http_conn *h)
         http_sse_keepalive(h);
     p->sent = sent;
     p->queued = stream_queued_total(c->stream);
-    arm_pulse(f, p);
 }

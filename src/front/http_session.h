@@ -88,17 +88,21 @@ void get_stream_end(struct http_session *hs);
 /* Keeps a stream alive with comments while it is silent, and notices a client that stopped reading.
  */
 struct pulse {
-    LIST_ENTRY(pulse) link; /* front->pulses, from start to stop */
+    TAILQ_ENTRY(pulse) link;       /* front->pulses, from start to stop */
+    void (*beat)(struct pulse *p); /* calls pulse_beat; may be called once it was started */
+    usec_t due_at;                 /* while linked; USEC_NEVER: keep-alives are off */
     bool linked;
-    struct timer timer; /* its function calls pulse_beat */
-    uint64_t queued;    /* totals at the last beat */
+    unsigned stuck;  /* beats with output waiting and none sent */
+    uint64_t queued; /* totals at the last beat */
     uint64_t sent;
-    unsigned stuck; /* beats with output waiting and none sent */
 };
 
-/* Starts the pulse; it does not beat while keep-alives are off. */
+/* Starts the pulse, or begins its interval anew; it does not beat while keep-alives are off. */
 void pulse_start(struct front *f, struct pulse *p);
 void pulse_stop(struct front *f, struct pulse *p);
+
+/* The timer front->pulse_timer: whose interval is over beats. */
+void pulses_beat(void *front);
 
 /* keepalive_interval is another than before. */
 void pulses_rearm(struct front *f);

@@ -43,7 +43,7 @@ struct post_stream {
 
 static const struct channel_ops channel_ops;
 static const struct responder_ops responder_ops;
-static void on_pulse(void *arg);
+static void on_pulse(struct pulse *p);
 
 struct post_stream *post_stream_new(struct http_session *hs, struct http_conn *h,
                                     const struct post_options *opt, unsigned requests,
@@ -59,7 +59,7 @@ struct post_stream *post_stream_new(struct http_session *hs, struct http_conn *h
     ps->unanswered = requests;
     ps->first_id_n = first_id.n;
     memcpy(ps->first_id, first_id.p, first_id.n);
-    timer_init(&ps->pulse.timer, on_pulse, ps);
+    ps->pulse.beat = on_pulse;
     LIST_INSERT_HEAD(&hs->posts, ps, link);
     http_conn_attach(h, &ps->responder);
     return ps;
@@ -127,7 +127,7 @@ static void begin_events(struct post_stream *ps)
         http_sse_priming(ps->h, event_id_text(&id, ps->log->name, 0), retry_once(ps));
         buf_done(&id);
     }
-    if (!timer_armed(&ps->pulse.timer))
+    if (!ps->pulse.linked)
         pulse_start(f, &ps->pulse);
 }
 
@@ -158,9 +158,9 @@ static int write_event(struct post_stream *ps, bool is_answer, const struct payl
     return r;
 }
 
-static void on_pulse(void *arg)
+static void on_pulse(struct pulse *p)
 {
-    struct post_stream *ps = arg;
+    struct post_stream *ps = container_of(p, struct post_stream, pulse);
     if (!ps->h)
         return;
     if (ps->state == POST_HELD)

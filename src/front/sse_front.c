@@ -160,9 +160,9 @@ static void on_gone(struct responder *r)
 
 static const struct responder_ops responder_ops = {.on_gone = on_gone, .eof_is_gone = true};
 
-static void on_pulse(void *arg)
+static void on_pulse(struct pulse *p)
 {
-    struct sse_session *ss = arg;
+    struct sse_session *ss = container_of(p, struct sse_session, pulse);
     if (ss->h)
         pulse_beat(&ss->pulse, ss->h);
 }
@@ -210,7 +210,7 @@ static struct sse_session *sse_session_new(struct front *f, const struct route *
     ss->principal = xstrdup(principal);
     event_owner_init(&ss->events, &f->events);
     ss->log = event_log_new(&ss->events, 1, ss->id, f->env->now);
-    timer_init(&ss->pulse.timer, on_pulse, ss);
+    ss->pulse.beat = on_pulse;
     timer_init(&ss->grace, grace_over, ss);
     duplex_init(&ss->duplex, f, SESSION_SSE, route, ss->principal, &ss->ch);
     ss->duplex.on_session_end = on_session_end;
