@@ -20,7 +20,7 @@ struct post {
     struct http_session *hs; /* NULL: none was named, or it cannot be had */
     int find_error;          /* … for this reason; 0: none was named */
     struct payload body;
-    struct rpc_msg m;
+    struct rpc_msg *m; /* of the body, once it was parsed */
 };
 
 static void reply_error(const struct post *p, unsigned status, int code, enum reason reason,
@@ -47,7 +47,7 @@ static void find_session(struct post *p)
 
 static struct slice id_of(const struct post *p)
 {
-    return p->m.kind == RPC_REQUEST ? rpc_span(p->body.text, p->m.id) : slice_of(NULL, 0);
+    return p->m->kind == RPC_REQUEST ? rpc_span(p->body.text, p->m->id) : slice_of(NULL, 0);
 }
 
 /* Refuses the message in the way that its sender can take. status: for those without a live
@@ -55,9 +55,9 @@ static struct slice id_of(const struct post *p)
 static void refuse_message(const struct post *p, unsigned status, int code, enum reason reason,
                            const char *message)
 {
-    bool is_request = p->m.kind == RPC_REQUEST && p->m.id.n;
+    bool is_request = p->m->kind == RPC_REQUEST && p->m->id.n;
     bool is_known =
-        p->m.kind == RPC_NOTIFICATION || p->m.kind == RPC_RESULT || p->m.kind == RPC_ERROR;
+        p->m->kind == RPC_NOTIFICATION || p->m->kind == RPC_RESULT || p->m->kind == RPC_ERROR;
     if (p->hs && is_request) {
         reply_error(p, 200, code, reason, id_of(p), message);
     } else if (p->hs && is_known) {
@@ -90,14 +90,14 @@ static const char *shape_sentence(enum rpc_error e)
 /* false: answered. */
 static bool parse(struct post *p)
 {
-    enum rpc_error e = rpc_parse(p->body.text, front_limits(p->front)->json_depth, &p->m, NULL);
+    enum rpc_error e = rpc_parse(p->body.text, front_limits(p->front)->json_depth, p->m, NULL);
     if (e == RPC_OK)
         return true;
     if (e == RPC_E_PARSE) {
         /* What is no JSON may be a body cut at the wrong place: nothing after it can be trusted to
          * be a request. */
         http_conn_last_request(p->h);
-        p->m = (struct rpc_msg){.kind = RPC_INVALID};
+        *p->m = (struct rpc_msg){.kind = RPC_INVALID};
         reply_error(p, 400, MCP_E_PARSE, REASON_NONE, slice_of(NULL, 0), "Parse error");
     } else {
         find_session(p);
@@ -118,8 +118,8 @@ static void refuse_oversize(const struct post *p, struct slice id)
  * id counts. */
 static void refuse_encoding(struct post *p)
 {
-    if (rpc_parse(p->body.text, front_limits(p->front)->json_depth, &p->m, NULL) != RPC_OK)
-        p->m = (struct rpc_msg){.kind = RPC_INVALID};
+    if (rpc_parse(p->body.text, front_limits(p->front)->json_depth, p->m, NULL) != RPC_OK)
+        *p->m = (struct rpc_msg){.kind = RPC_INVALID};
     refuse_message(p, 415, MCP_E_INVALID_REQUEST, REASON_NONE,
                    "Unsupported Media Type: Content-Encoding must be identity");
 }
@@ -146,7 +146,7 @@ static void initialize(struct post *p)
     struct post_options opt = {.accept = p->req->accept, .initialize = true};
     note(p, LEDGER_INITIALIZE);
     struct post_stream *ps = post_stream_new(hs, p->h, &opt, 1, id_of(p));
-    session_submit(hs->session, post_stream_channel(ps), &p->body, &p->m);
+    session_submit(hs->session, post_stream_channel(ps), &p->body, p->m);
     post_stream_started(ps);
 }
 
@@ -165,7 +165,7 @@ static void submit_request(struct post *p)
     note(p, 0);
     struct post_stream *ps = post_stream_new(p->hs, p->h, &opt, 1, id_of(p));
     flush_waiting(p->hs, ps, opt.accept);
-    session_submit(p->hs->session, post_stream_channel(ps), &p->body, &p->m);
+    session_submit(p->hs->session, post_stream_channel(ps), &p->body, p->m);
     post_stream_started(ps);
 }
 
@@ -273,11 +273,11 @@ static void submit_batch(struct post *p)
 static void refuse_revival(const struct post *p)
 {
     struct http_error e = http_session_refusal(p->find_error, p->req->route, id_of(p));
-    if (p->m.kind == RPC_NOTIFICATION || p->m.kind == RPC_RESULT || p->m.kind == RPC_ERROR) {
+    if (p->m->kind == RPC_NOTIFICATION || p->m->kind == RPC_RESULT || p->m->kind == RPC_ERROR) {
         reply_accepted(p);
         return;
     }
-    if (p->m.kind == RPC_REQUEST)
+    if (p->m->kind == RPC_REQUEST)
         e.status = 200;
     http_reply_error(p->h, &e);
 }
@@ -293,8 +293,8 @@ static void no_session(const struct post *p)
     else if (req->session_id.p)
         reply_error(p, 404, MCP_E_SESSION_NOT_FOUND, REASON_SESSION_NOT_FOUND, slice_of(NULL, 0),
                     "Session not found");
-    else if (p->front->config->http.sessionless && p->m.kind != RPC_BATCH)
-        sessionless_on_request(p->h, req, &p->body, &p->m);
+    else if (p->front->config->http.sessionless && p->m->kind != RPC_BATCH)
+        sessionless_on_request(p->h, req, &p->body, p->m);
     else
         reply_error(p, 400, MCP_E_INVALID_REQUEST, REASON_SESSION_REQUIRED, id_of(p),
                     "Bad Request: Mcp-Session-Id header is required");
@@ -302,10 +302,10 @@ static void no_session(const struct post *p)
 
 static void dispatch(struct post *p)
 {
-    bool initializes = p->m.kind == RPC_REQUEST && p->m.method == MCP_INITIALIZE;
+    bool initializes = p->m->kind == RPC_REQUEST && p->m->method == MCP_INITIALIZE;
     struct era_verdict era = {.legacy = true};
-    if (p->m.kind != RPC_BATCH || p->req->header_version != HEADER_VERSION_ABSENT)
-        era = era_classify(p->req->header_version, p->body.text, &p->m);
+    if (p->m->kind != RPC_BATCH || p->req->header_version != HEADER_VERSION_ABSENT)
+        era = era_classify(p->req->header_version, p->body.text, p->m);
     if (!initializes || !era.legacy)
         find_session(p);
     if (!era.legacy && era.by_header) {
@@ -325,14 +325,14 @@ static void dispatch(struct post *p)
         no_session(p);
         return;
     }
-    switch (p->m.kind) {
+    switch (p->m->kind) {
     case RPC_REQUEST:
         submit_request(p);
         return;
     case RPC_NOTIFICATION:
     case RPC_RESULT:
     case RPC_ERROR:
-        session_submit(p->hs->session, NULL, &p->body, &p->m);
+        session_submit(p->hs->session, NULL, &p->body, p->m);
         reply_accepted(p);
         return;
     case RPC_BATCH:
@@ -348,7 +348,8 @@ static void dispatch(struct post *p)
 void http_post_on_request(struct http_conn *h, const struct http_req *req, struct http_in *in)
 {
     const struct client *c = http_conn_client(h);
-    struct post p = {.h = h, .req = req, .front = c->front, .body = in->payload};
+    struct rpc_msg m;
+    struct post p = {.h = h, .req = req, .front = c->front, .body = in->payload, .m = &m};
     bool unread = in->oversize || req->encoded_body;
     if (unread)
         find_session(&p);

@@ -23,6 +23,22 @@ static void write_buf(struct http_conn *h, struct buf *b)
     buf_reset(b);
 }
 
+/* What is decided when the first byte of a response goes out. */
+static enum http1_connection begin_response(struct http_conn *h, unsigned status,
+                                            enum http1_framing framing)
+{
+    http_conn_commit(h);
+    if (framing == HTTP1_BODY_CLOSE || (front_of(h)->draining && !h->conn->stored))
+        h->keep_alive = false;
+    if (h->conn->record) {
+        TRACE_SET(h->conn->record->status, status);
+        TRACE_SET(h->conn->record->answer_at, stream_queued_total(h->conn->stream));
+    }
+    if (!h->keep_alive)
+        return HTTP1_CONN_CLOSE;
+    return h->http10 ? HTTP1_CONN_KEEP_ALIVE : HTTP1_CONN_DEFAULT;
+}
+
 /* The head of a response, left in front->head. */
 static void write_head(struct http_conn *h, unsigned status, const char *content_type,
                        const struct http1_header *extra, size_t extra_n, enum http1_framing framing,
@@ -31,23 +47,11 @@ static void write_head(struct http_conn *h, unsigned status, const char *content
     struct front *f = front_of(h);
     struct http1_header fields[8];
     size_t n = 0;
-    http_conn_commit(h);
+    enum http1_connection conn = begin_response(h, status, framing);
     if (content_type)
         fields[n++] = (struct http1_header){SLICE("Content-Type"), slice_str(content_type)};
     for (size_t i = 0; i < extra_n && n < ARRAY_LEN(fields); i++)
         fields[n++] = extra[i];
-
-    if (framing == HTTP1_BODY_CLOSE || (f->draining && !h->conn->stored))
-        h->keep_alive = false;
-    if (h->conn->record) {
-        TRACE_SET(h->conn->record->status, status);
-        TRACE_SET(h->conn->record->answer_at, stream_queued_total(h->conn->stream));
-    }
-    enum http1_connection conn = HTTP1_CONN_DEFAULT;
-    if (!h->keep_alive)
-        conn = HTTP1_CONN_CLOSE;
-    else if (h->http10)
-        conn = HTTP1_CONN_KEEP_ALIVE;
     buf_reset(&f->head);
     if (http1_write_response_head(&f->head, status, fields, n, framing, length, conn) != HTTP1_OK) {
         /* Only our own values stand here, so this is a bug of ours; the client gets a status at
@@ -70,19 +74,27 @@ void http_reply(struct http_conn *h, unsigned status, const char *content_type, 
     http_conn_response_done(h);
 }
 
-/* What is in front->head, and a message behind it that has this length when it is edited. */
-static void write_head_and_copy(struct http_conn *h, const struct payload *p,
-                                const struct rpc_edits *edits, size_t len)
+/* What nearly every answer begins with, up to the length, as write_head would make it. */
+static const struct slice usual_head =
+    SLICE_INIT("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ");
+
+/* The usual answer, put together where it goes out from. len: of the message when it is edited. */
+static void write_usual(struct http_conn *h, const struct payload *p, const struct rpc_edits *edits,
+                        size_t len)
 {
     static const struct rpc_edits none;
-    struct buf *b = &front_of(h)->head;
-    struct slice head = buf_peek(b);
-    char *to = stream_extend(h->conn->stream, head.n + len);
-    if (to) {
-        memcpy(to, head.p, head.n);
-        rpc_edit_copy(to + head.n, p->text, edits ? edits : &none);
-    }
-    buf_reset(b);
+    char room[U64_DIGITS], *at;
+    struct slice digits = u64_text(len, room);
+    begin_response(h, 200, HTTP1_BODY_LENGTH);
+    at = stream_extend(h->conn->stream, usual_head.n + digits.n + 4 + len);
+    if (!at)
+        return;
+    memcpy(at, usual_head.p, usual_head.n);
+    at += usual_head.n;
+    memcpy(at, digits.p, digits.n);
+    at += digits.n;
+    memcpy(at, "\r\n\r\n", 4);
+    rpc_edit_copy(at + 4, p->text, edits ? edits : &none);
 }
 
 void http_reply_message(struct http_conn *h, unsigned status, const struct payload *p,
@@ -93,10 +105,11 @@ void http_reply_message(struct http_conn *h, unsigned status, const struct paylo
     if (!client_is_open(h->conn))
         return;
     size_t len = message_len(p, edits);
-    write_head(h, status, "application/json", extra, extra_n, HTTP1_BODY_LENGTH, len);
-    if (len < MESSAGE_COPY_MAX) {
-        write_head_and_copy(h, p, edits, len);
+    if (status == 200 && !extra_n && len < MESSAGE_COPY_MAX && h->keep_alive && !h->http10 &&
+        !f->draining) {
+        write_usual(h, p, edits, len);
     } else {
+        write_head(h, status, "application/json", extra, extra_n, HTTP1_BODY_LENGTH, len);
         write_buf(h, &f->head);
         client_write_message(h->conn, p, edits);
     }

@@ -7,8 +7,8 @@
  * have moved in between, so such a head is sliced once more when it is complete: at most twice the
  * work, whatever the sizes of the pieces.
  *
- * Lines without any control byte, which are all of those that anybody sends, are found and checked
- * in the same step (http1_run.h); every other line is looked at byte by byte.
+ * Header lines that are as they should be, which are nearly all there ever are, are taken by a loop
+ * of their own (plain_lines). Whatever it stops at is left to the loop that judges.
  *
  * Invariant: the result for some input is the result for its shortest prefix that has one. So every
  * check depends on bytes in their order only, not on how many of them are there: limits are tested
@@ -105,26 +105,14 @@ static enum http1_error target_error(struct slice t)
     return http1_is_host(t) ? HTTP1_E_TARGET_AUTHORITY : HTTP1_E_TARGET;
 }
 
-/* A line without its CRLF. */
-struct line {
-    struct slice text;
-    bool plain; /* known to hold no control byte but tab */
-};
-
-static enum http1_error check_line_text(const struct line *line, struct slice part)
+static enum http1_error parse_request_line(struct slice line, struct http1_request *r)
 {
-    return line->plain ? HTTP1_OK : http1_check_text(part);
-}
-
-static enum http1_error parse_request_line(const struct line *l, struct http1_request *r)
-{
-    struct slice line = l->text;
     const char *end = line.p + line.n, *sp = memchr(line.p, ' ', line.n), *sp2, *q;
     enum http1_error err;
 
     if (slice_is(line, "PRI * HTTP/2.0"))
         return HTTP1_E_HTTP2;
-    if ((err = check_line_text(l, line)) != HTTP1_OK)
+    if ((err = http1_check_text(line)) != HTTP1_OK)
         return err;
     if (!sp || !(sp2 = memchr(sp + 1, ' ', (size_t)(end - sp - 1))) || sp2 == sp + 1)
         return HTTP1_E_START_LINE;
@@ -178,9 +166,9 @@ static enum http1_error name_error(char c)
     return err != HTTP1_OK ? err : HTTP1_E_HEADER_NAME;
 }
 
-static enum http1_error parse_header(const struct head *h, const struct line *l, unsigned index)
+static enum http1_error parse_header(const struct head *h, struct slice line, unsigned index)
 {
-    struct slice line = l->text, value;
+    struct slice value;
     enum http1_error err;
     size_t n;
 
@@ -192,7 +180,7 @@ static enum http1_error parse_header(const struct head *h, const struct line *l,
     if (n == 0 || line.p[n] != ':')
         return name_error(line.p[n]);
     value = slice_trim(slice_of(line.p + n + 1, line.n - n - 1));
-    if ((err = check_line_text(l, value)) != HTTP1_OK)
+    if ((err = http1_check_text(value)) != HTTP1_OK)
         return err;
     http1_headers_set(h->headers, index, slice_of(line.p, n), value);
     return HTTP1_OK;
@@ -359,41 +347,56 @@ static ssize_t incomplete(const struct head *h, struct http1_scan *scan)
     return 0;
 }
 
-/* The next line, if it is whole, ends as it must and holds no other control byte. */
-static bool take_plain_line(const struct head *h, struct http1_scan *scan, struct line *ret)
-{
-    const char *start = h->in.p + scan->line_at, *end = h->in.p + h->in.n;
-    const char *stop = http1_plain_run(start, end);
-
-    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' ||
-        (size_t)(stop - start) > h->limits->max_line_bytes)
-        return false;
-    *ret = (struct line){.text = slice_of(start, (size_t)(stop - start)), .plain = true};
-    scan->line_at = (size_t)(stop - h->in.p) + 2;
-    return true;
-}
-
-/* The next line: 1, 0 when it is not complete, or an error. Moves past it. */
-static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct line *ret)
+/* The next line without its CRLF: 1, 0 when it is not complete, or an error. Moves past it. */
+static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct slice *ret_line)
 {
     const char *start = h->in.p + scan->line_at, *lf;
     size_t from = scan->seen > scan->line_at ? scan->seen : scan->line_at;
     bool has_cr;
 
-    /* Only once for each line: the parts of one that comes in pieces are not looked at again. */
-    if (from == scan->line_at && take_plain_line(h, scan, ret))
-        return 1;
     lf = from < h->in.n ? memchr(h->in.p + from, '\n', h->in.n - from) : NULL;
     if (!lf)
         return incomplete(h, scan);
     has_cr = lf > start && lf[-1] == '\r';
-    *ret = (struct line){.text = slice_of(start, (size_t)(lf - start) - has_cr)};
-    if (ret->text.n > h->limits->max_line_bytes)
+    *ret_line = slice_of(start, (size_t)(lf - start) - has_cr);
+    if (ret_line->n > h->limits->max_line_bytes)
         return line_limit_error(h, scan);
     if (!has_cr)
         return HTTP1_E_LINE_END;
     scan->line_at = (size_t)(lf - h->in.p) + 1;
     return 1;
+}
+
+/* One header line without control bytes but tab, and without any other fault. Returns where the
+ * next one begins; NULL: it is none of that kind, or not complete. */
+static inline const char *plain_line(const struct head *h, const char *p, unsigned index)
+{
+    const char *end = h->in.p + h->in.n, *stop = http1_plain_run(p, end);
+    struct slice line = slice_of(p, (size_t)(stop - p));
+    size_t n;
+
+    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' || line.n > h->limits->max_line_bytes)
+        return NULL;
+    n = http1_token_run(line, end);
+    if (n == 0 || n == line.n || p[n] != ':')
+        return NULL;
+    http1_headers_set(h->headers, index, slice_of(p, n),
+                      slice_trim(slice_of(p + n + 1, line.n - n - 1)));
+    return stop + 2;
+}
+
+/* Takes header lines as long as they are plain ones. */
+static void plain_lines(const struct head *h, struct http1_scan *scan, unsigned max)
+{
+    const char *p = h->in.p + scan->line_at, *next;
+
+    if (scan->seen > scan->line_at) /* the parts of a line are not looked at over and over again */
+        return;
+    while (scan->lines <= max && (next = plain_line(h, p, scan->lines - 1))) {
+        p = next;
+        scan->lines++;
+    }
+    scan->line_at = (size_t)(p - h->in.p);
 }
 
 /* Skips one empty line before a request (RFC 9112 section 2.2) and looks at the first bytes.
@@ -423,17 +426,20 @@ static ssize_t begin(const struct head *h, struct http1_scan *scan)
     return 1;
 }
 
-/* A complete line that is not the empty one at the end. */
-static enum http1_error on_line(const struct head *h, unsigned index, const struct line *line)
+static unsigned headers_max(const struct head *h)
 {
     unsigned max = h->limits->max_headers;
 
+    return max < HTTP1_HEADERS_MAX ? max : HTTP1_HEADERS_MAX;
+}
+
+/* A complete line that is not the empty one at the end. */
+static enum http1_error on_line(const struct head *h, unsigned index, struct slice line)
+{
     if (index == 0)
         return h->request ? parse_request_line(line, h->request)
-                          : parse_status_line(line->text, h->response);
-    if (max > HTTP1_HEADERS_MAX)
-        max = HTTP1_HEADERS_MAX;
-    if (index > max)
+                          : parse_status_line(line, h->response);
+    if (index > headers_max(h))
         return HTTP1_E_TOO_MANY_HEADERS;
     return parse_header(h, line, index - 1);
 }
@@ -441,20 +447,21 @@ static enum http1_error on_line(const struct head *h, unsigned index, const stru
 /* Lines from where scan stands. > 0: length of the head, all lines from there on are sliced. */
 static ssize_t pass(const struct head *h, struct http1_scan *scan)
 {
-    struct line line = {0};
+    struct slice line = {0};
     ssize_t rc;
 
     if (scan->lines == 0 && (rc = begin(h, scan)) <= 0)
         return rc;
     http1_headers_init(h->headers);
     while ((rc = take_line(h, scan, &line)) > 0) {
-        if (line.text.n == 0 && scan->lines > 0) {
+        if (line.n == 0 && scan->lines > 0) {
             h->headers->count = scan->lines - 1;
             return (ssize_t)scan->line_at;
         }
-        if ((rc = on_line(h, scan->lines, &line)) < 0)
+        if ((rc = on_line(h, scan->lines, line)) < 0)
             return rc;
         scan->lines++;
+        plain_lines(h, scan, headers_max(h));
     }
     return rc;
 }

@@ -7,8 +7,8 @@
 
 /* Classes of bytes, bits of http1_class. */
 #define HTTP1_C_TOKEN  0x01 /* tchar, RFC 9110 section 5.6.2 */
-#define HTTP1_C_TARGET 0x02 /* may stand in an origin-form target: pchar, "/", "?" and "%" */
-#define HTTP1_C_NAME   0x04 /* may stand in a registered host name */
+#define HTTP1_C_TARGET 0x02 /* may stand by itself in an origin-form target: pchar, "/" and "?" */
+#define HTTP1_C_NAME   0x04 /* may stand by itself in a registered host name */
 #define HTTP1_C_HEX    0x08
 
 extern const uint8_t http1_class[256];
@@ -38,7 +38,18 @@ bool http1_is_host(struct slice s);
 enum http1_error http1_check_text(struct slice s);
 
 /* Puts a line at this index, behind all those that were put before. */
-void http1_headers_set(struct http1_headers *h, unsigned index, struct slice name,
-                       struct slice value);
+static inline void http1_headers_set(struct http1_headers *h, unsigned index, struct slice name,
+                                     struct slice value)
+{
+    enum http1_field field = http1_field_of(name);
+    uint32_t bit = HTTP1_BIT(field);
+
+    h->item[index] = (struct http1_header){name, value};
+    h->field[index] = (uint8_t)field;
+    if (!(h->seen & bit))
+        h->first[field] = (uint8_t)index;
+    h->repeated |= h->seen & bit;
+    h->seen |= bit;
+}
 
 #endif

@@ -86,20 +86,6 @@ void http1_headers_init(struct http1_headers *h)
     h->seen = h->repeated = 0;
 }
 
-void http1_headers_set(struct http1_headers *h, unsigned index, struct slice name,
-                       struct slice value)
-{
-    enum http1_field field = http1_field_of(name);
-    uint32_t bit = HTTP1_BIT(field);
-
-    h->item[index] = (struct http1_header){name, value};
-    h->field[index] = (uint8_t)field;
-    if (!(h->seen & bit))
-        h->first[field] = (uint8_t)index;
-    h->repeated |= h->seen & bit;
-    h->seen |= bit;
-}
-
 void http1_headers_add(struct http1_headers *h, struct slice name, struct slice value)
 {
     assert(h->count < HTTP1_HEADERS_MAX);

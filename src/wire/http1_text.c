@@ -13,7 +13,7 @@
 
 /* clang-format off */
 const uint8_t http1_class[256] = {
-    ['!'] = T | U | N,  ['#'] = T,          ['$'] = T | U | N,  ['%'] = T | U | N,
+    ['!'] = T | U | N,  ['#'] = T,          ['$'] = T | U | N,  ['%'] = T,
     ['&'] = T | U | N,  ['\''] = T | U | N, ['('] = U | N,      [')'] = U | N,
     ['*'] = T | U | N,  ['+'] = T | U | N,  [','] = U | N,      ['-'] = T | U | N,
     ['.'] = T | U | N,  ['/'] = U,          [':'] = U,          [';'] = U | N,
@@ -42,11 +42,10 @@ bool http1_is_token(struct slice s)
 static bool is_uri_text(struct slice s, uint8_t class)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (!http1_is(s.p[i], class))
-            return false;
-        if (s.p[i] != '%')
+        if (http1_is(s.p[i], class))
             continue;
-        if (s.n - i < 3 || !http1_is(s.p[i + 1], HTTP1_C_HEX) || !http1_is(s.p[i + 2], HTTP1_C_HEX))
+        if (s.p[i] != '%' || s.n - i < 3 || !http1_is(s.p[i + 1], HTTP1_C_HEX) ||
+            !http1_is(s.p[i + 2], HTTP1_C_HEX))
             return false;
         i += 2;
     }
