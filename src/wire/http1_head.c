@@ -8,12 +8,13 @@
  * work, whatever the sizes of the pieces.
  *
  * Header lines that are as they should be, which are nearly all there ever are, are taken by a loop
- * of their own (plain_lines). Whatever it stops at is left to the loop that judges.
+ * of their own (plain_headers). Whatever it stops at is left to the loop that judges.
  *
  * Invariant: the result for some input is the result for its shortest prefix that has one. So every
  * check depends on bytes in their order only, not on how many of them are there: limits are tested
  * before the content of a line, and the input is cut at the head limit before anything looks at it.
  */
+#include "wire/http1_lines.h"
 #include "wire/http1_run.h"
 
 #include <assert.h>
@@ -105,14 +106,15 @@ static enum http1_error target_error(struct slice t)
     return http1_is_host(t) ? HTTP1_E_TARGET_AUTHORITY : HTTP1_E_TARGET;
 }
 
-static enum http1_error parse_request_line(struct slice line, struct http1_request *r)
+/* plain: the line is known to hold no control byte but tab. */
+static enum http1_error parse_request_line(struct slice line, bool plain, struct http1_request *r)
 {
     const char *end = line.p + line.n, *sp = memchr(line.p, ' ', line.n), *sp2, *q;
     enum http1_error err;
 
     if (slice_is(line, "PRI * HTTP/2.0"))
         return HTTP1_E_HTTP2;
-    if ((err = http1_check_text(line)) != HTTP1_OK)
+    if (!plain && (err = http1_check_text(line)) != HTTP1_OK)
         return err;
     if (!sp || !(sp2 = memchr(sp + 1, ' ', (size_t)(end - sp - 1))) || sp2 == sp + 1)
         return HTTP1_E_START_LINE;
@@ -327,6 +329,13 @@ static enum http1_error finish_response(struct http1_response *r, bool head_requ
 
 /* ---- the pass ---- */
 
+static unsigned headers_max(const struct head *h)
+{
+    unsigned max = h->limits->max_headers;
+
+    return max < HTTP1_HEADERS_MAX ? max : HTTP1_HEADERS_MAX;
+}
+
 static enum http1_error line_limit_error(const struct head *h, const struct http1_scan *scan)
 {
     return scan->lines == 0 && h->request ? HTTP1_E_TARGET_TOO_LONG : HTTP1_E_LINE_TOO_LONG;
@@ -367,36 +376,69 @@ static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct s
     return 1;
 }
 
-/* One header line without control bytes but tab, and without any other fault. Returns where the
- * next one begins; NULL: it is none of that kind, or not complete. */
-static inline const char *plain_line(const struct head *h, const char *p, unsigned index)
+/* The end of the line at p if it is whole, within its limit, and holds no control byte but tab;
+ * else NULL. Its CRLF stands there. */
+static inline const char *plain_end(const struct head *h, const char *p)
 {
     const char *end = h->in.p + h->in.n, *stop = http1_plain_run(p, end);
-    struct slice line = slice_of(p, (size_t)(stop - p));
+
+    if (end - stop < 2 || memcmp(stop, "\r\n", 2) != 0 ||
+        (size_t)(stop - p) > h->limits->max_line_bytes)
+        return NULL;
+    return stop;
+}
+
+/* One header line of that kind without any other fault. Returns where the next one begins, or
+ * NULL. */
+static inline const char *plain_header(const struct head *h, const char *p, unsigned index)
+{
+    const char *stop = plain_end(h, p), *value;
     size_t n;
 
-    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' || line.n > h->limits->max_line_bytes)
+    if (!stop)
         return NULL;
-    n = http1_token_run(line, end);
-    if (n == 0 || n == line.n || p[n] != ':')
+    n = http1_token_run(slice_of(p, (size_t)(stop - p)), h->in.p + h->in.n);
+    if (n == 0 || p[n] != ':') /* a CR at the latest */
         return NULL;
+    value = p + n + 1;
+    if (*value == ' ') /* nearly always, and no other blank */
+        value++;
     http1_headers_set(h->headers, index, slice_of(p, n),
-                      slice_trim(slice_of(p + n + 1, line.n - n - 1)));
+                      slice_trim(slice_of(value, (size_t)(stop - value))));
     return stop + 2;
 }
 
 /* Takes header lines as long as they are plain ones. */
-static void plain_lines(const struct head *h, struct http1_scan *scan, unsigned max)
+static void plain_headers(const struct head *h, struct http1_scan *scan)
 {
     const char *p = h->in.p + scan->line_at, *next;
+    unsigned lines = scan->lines, max = headers_max(h);
 
     if (scan->seen > scan->line_at) /* the parts of a line are not looked at over and over again */
         return;
-    while (scan->lines <= max && (next = plain_line(h, p, scan->lines - 1))) {
+    while (lines <= max && (next = plain_header(h, p, lines - 1))) {
         p = next;
-        scan->lines++;
+        lines++;
     }
+    scan->lines = lines;
     scan->line_at = (size_t)(p - h->in.p);
+}
+
+/* The first line of a request, if it is a plain one: 1, 0 when it is not, or an error. */
+static ssize_t plain_request_line(const struct head *h, struct http1_scan *scan)
+{
+    const char *p = h->in.p + scan->line_at, *stop;
+    enum http1_error err;
+
+    if (scan->lines > 0 || scan->seen > scan->line_at || !h->request || !(stop = plain_end(h, p)) ||
+        stop == p)
+        return 0;
+    err = parse_request_line(slice_of(p, (size_t)(stop - p)), true, h->request);
+    if (err != HTTP1_OK)
+        return err;
+    scan->lines = 1;
+    scan->line_at = (size_t)(stop - h->in.p) + 2;
+    return 1;
 }
 
 /* Skips one empty line before a request (RFC 9112 section 2.2) and looks at the first bytes.
@@ -426,18 +468,11 @@ static ssize_t begin(const struct head *h, struct http1_scan *scan)
     return 1;
 }
 
-static unsigned headers_max(const struct head *h)
-{
-    unsigned max = h->limits->max_headers;
-
-    return max < HTTP1_HEADERS_MAX ? max : HTTP1_HEADERS_MAX;
-}
-
 /* A complete line that is not the empty one at the end. */
 static enum http1_error on_line(const struct head *h, unsigned index, struct slice line)
 {
     if (index == 0)
-        return h->request ? parse_request_line(line, h->request)
+        return h->request ? parse_request_line(line, false, h->request)
                           : parse_status_line(line, h->response);
     if (index > headers_max(h))
         return HTTP1_E_TOO_MANY_HEADERS;
@@ -453,6 +488,10 @@ static ssize_t pass(const struct head *h, struct http1_scan *scan)
     if (scan->lines == 0 && (rc = begin(h, scan)) <= 0)
         return rc;
     http1_headers_init(h->headers);
+    if ((rc = plain_request_line(h, scan)) < 0)
+        return rc;
+    if (rc > 0)
+        plain_headers(h, scan);
     while ((rc = take_line(h, scan, &line)) > 0) {
         if (line.n == 0 && scan->lines > 0) {
             h->headers->count = scan->lines - 1;
@@ -461,7 +500,7 @@ static ssize_t pass(const struct head *h, struct http1_scan *scan)
         if ((rc = on_line(h, scan->lines, line)) < 0)
             return rc;
         scan->lines++;
-        plain_lines(h, scan, headers_max(h));
+        plain_headers(h, scan);
     }
     return rc;
 }

@@ -37,19 +37,4 @@ bool http1_is_host(struct slice s);
  * HTTP1_E_CONTROL for any other. */
 enum http1_error http1_check_text(struct slice s);
 
-/* Puts a line at this index, behind all those that were put before. */
-static inline void http1_headers_set(struct http1_headers *h, unsigned index, struct slice name,
-                                     struct slice value)
-{
-    enum http1_field field = http1_field_of(name);
-    uint32_t bit = HTTP1_BIT(field);
-
-    h->item[index] = (struct http1_header){name, value};
-    h->field[index] = (uint8_t)field;
-    if (!(h->seen & bit))
-        h->first[field] = (uint8_t)index;
-    h->repeated |= h->seen & bit;
-    h->seen |= bit;
-}
-
 #endif

@@ -38,23 +38,25 @@ bool http1_is_token(struct slice s)
     return s.n > 0;
 }
 
-/* Bytes of one class, where each "%" begins a complete triplet. */
-static bool is_uri_text(struct slice s, uint8_t class)
+/* How many bytes at the start are of one class or complete "%" triplets. */
+static size_t uri_run(struct slice s, uint8_t class)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    size_t i = 0;
+
+    for (; i < s.n; i++) {
         if (http1_is(s.p[i], class))
             continue;
         if (s.p[i] != '%' || s.n - i < 3 || !http1_is(s.p[i + 1], HTTP1_C_HEX) ||
             !http1_is(s.p[i + 2], HTTP1_C_HEX))
-            return false;
+            break;
         i += 2;
     }
-    return true;
+    return i;
 }
 
 bool http1_is_origin_form(struct slice s)
 {
-    return s.n > 0 && s.p[0] == '/' && is_uri_text(s, HTTP1_C_TARGET);
+    return s.n > 0 && s.p[0] == '/' && uri_run(s, HTTP1_C_TARGET) == s.n;
 }
 
 /* [ ":" *DIGIT ] */
@@ -83,17 +85,14 @@ static bool is_bracketed_host(struct slice s)
 
 bool http1_is_host(struct slice s)
 {
-    const char *colon;
     size_t n;
 
     if (s.n == 0)
         return true;
     if (s.p[0] == '[')
         return is_bracketed_host(s);
-    colon = memchr(s.p, ':', s.n);
-    n = colon ? (size_t)(colon - s.p) : s.n;
-    return is_uri_text(slice_of(s.p, n), HTTP1_C_NAME) &&
-           is_port_suffix(slice_of(s.p + n, s.n - n));
+    n = uri_run(s, HTTP1_C_NAME);
+    return is_port_suffix(slice_of(s.p + n, s.n - n));
 }
 
 enum http1_error http1_check_text(struct slice s)
