@@ -13,6 +13,10 @@ void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 
+/* n bytes, the first `zeroed` of which are 0: for a struct with a tail that is written anyway.
+ * Unlike calloc this is served from the allocator's cache of what was freed last. */
+void *xmalloc_zeroed(size_t n, size_t zeroed);
+
 /* A copy of the first n bytes of s, or of all of it when it is shorter; NUL-terminated. */
 char *xstrndup(const char *s, size_t n);
 

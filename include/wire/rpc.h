@@ -113,6 +113,12 @@ struct rpc_edits {
     struct rpc_edit edit[RPC_EDITS_MAX];
 };
 
+/* No edits yet. Cheaper than to clear the whole struct, which is done twice for each call. */
+static inline void rpc_edits_init(struct rpc_edits *e)
+{
+    e->count = 0;
+}
+
 /* Adds a replacement; spans must not overlap; absent spans (n == 0) are ignored. */
 void rpc_edit_add(struct rpc_edits *e, struct span at, struct slice with);
 

@@ -29,6 +29,11 @@ void *xmalloc(size_t n)
  */
 #define SMALL_MAX 1024
 
+void *xmalloc_zeroed(size_t n, size_t zeroed)
+{
+    return memset(xmalloc(n), 0, zeroed);
+}
+
 void *xcalloc(size_t count, size_t size)
 {
     size_t n;

@@ -293,6 +293,8 @@ void client_reap(void *front)
 size_t client_heap_pending(const struct client *c)
 {
     size_t pending = stream_pending(c->stream);
+    if (c->mapped_end == 0)
+        return pending;
     uint64_t sent = stream_sent_total(c->stream);
     if (c->mapped_end <= sent)
         return pending;

@@ -66,7 +66,7 @@ static int line_send(struct channel *ch, struct call *call, enum delivery kind,
     struct client *c = lc->c;
     if (!c || !client_is_open(c))
         return -EPIPE;
-    if (client_is_slow(c) && kind == DELIVER_DROPPABLE)
+    if (kind == DELIVER_DROPPABLE && client_is_slow(c))
         return 0;
     if (client_is_stuck(c)) {
         c->front->counts.slow_closed++;

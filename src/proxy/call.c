@@ -93,29 +93,39 @@ static void edit_for_client(struct rpc_edits *e, const struct call *c, const str
 
 static void pass_answer(struct call *c, const struct payload *text, const struct rpc_msg *m)
 {
-    struct rpc_edits e = {0};
+    struct rpc_edits e;
+    rpc_edits_init(&e);
     edit_for_client(&e, c, text, m);
     c->server_error = m->kind == RPC_ERROR;
     call_finish(c, CALL_ANSWERED, text, &e);
 }
 
-static void answer_from_server(struct call *c, const struct payload *text, const struct rpc_msg *m)
+/* The answer in the words of the client's revision; false when it may go as it is. */
+static bool pass_reworded(struct call *c, const struct payload *text, const struct rpc_msg *m)
 {
     struct buf b = BUF_INIT;
     struct rpc_msg reworded;
+    bool passed = downgrade_answer(c->method, c->session->version, text->text, m, &b) &&
+                  rpc_parse(buf_peek(&b), c->session->proxy->config->limits.json_depth, &reworded,
+                            NULL) == RPC_OK;
+    if (passed) {
+        struct payload p = {.text = buf_peek(&b)};
+        pass_answer(c, &p, &reworded);
+    }
+    buf_done(&b);
+    return passed;
+}
+
+static void answer_from_server(struct call *c, const struct payload *text, const struct rpc_msg *m)
+{
     if (m->id.n == 0) {
         /* An error without an id cannot be patched. */
         call_fail(c, MCP_E_INTERNAL, REASON_UPSTREAM_PROTOCOL, "maybe", 0,
                   "The server answered without an id");
-    } else if (downgrade_answer(c->method, c->session->version, text->text, m, &b) &&
-               rpc_parse(buf_peek(&b), c->session->proxy->config->limits.json_depth, &reworded,
-                         NULL) == RPC_OK) {
-        struct payload p = {.text = buf_peek(&b)};
-        pass_answer(c, &p, &reworded);
-    } else {
-        pass_answer(c, text, m);
+        return;
     }
-    buf_done(&b);
+    if (c->session->version >= MCP_LATEST_LEGACY || !pass_reworded(c, text, m))
+        pass_answer(c, text, m);
 }
 
 void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg *m)
@@ -129,7 +139,7 @@ void call_on_answer(struct uplink *u, struct payload *text, const struct rpc_msg
         return;
     }
     replay_budget_on_success(&session_server(c->session)->replay_budget);
-    if (m->kind == RPC_RESULT)
+    if (c->is_list && m->kind == RPC_RESULT)
         lists_on_answer(u->conn, c, rpc_span(text->text, m->result));
     call_ref(c);
     while ((f = coalesce_take(c)) != NULL)
@@ -306,9 +316,8 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
 {
     struct slice id = rpc_span(text->text, m->id), token = rpc_span(text->text, m->progress_token);
     size_t room = text->owner || text->text.n > KEEP_MAX ? 0 : text->text.n;
-    struct call *c = xmalloc(sizeof(*c) + id.n + token.n + room);
+    struct call *c = xmalloc_zeroed(sizeof(*c) + id.n + token.n + room, sizeof(*c));
     char *tail = (char *)(c + 1);
-    memset(c, 0, sizeof(*c));
     memcpy(tail, id.p, id.n);
     if (token.n)
         memcpy(tail + id.n, token.p, token.n);
@@ -329,7 +338,6 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->up.on_lost = call_on_lost;
     timer_init(&c->deadline, deadline_passed, c);
     timer_init(&c->progress_timer, progress_due, c);
-    c->id_hash = json_id_hash(c->id);
     session_enter_call(s, c);
     proxy_note_call(s);
     return c;
@@ -376,7 +384,8 @@ void call_send(struct call *c)
     char room[U64_DIGITS];
     mux_add(m, &c->up);
     struct slice up_id = u64_text(c->up.id, room);
-    struct rpc_edits e = {0};
+    struct rpc_edits e;
+    rpc_edits_init(&e);
     rpc_edit_add(&e, c->id_span, up_id);
     rpc_edit_add(&e, c->token_span, up_id);
     c->up.mark = conn_send(c->ticket.conn, &c->text, &e);

@@ -16,7 +16,7 @@
 
 void coalesce_init(struct call *c, struct slice params, const struct rpc_msg *m)
 {
-    struct json_iter it = json_iter(params);
+    struct json_iter it;
     struct slice key, value;
     LIST_INIT(&c->followers);
     switch ((int)m->method) {
@@ -28,8 +28,9 @@ void coalesce_init(struct call *c, struct slice params, const struct rpc_msg *m)
     default:
         return;
     }
-    c->can_follow = c->first_page = true;
+    c->is_list = c->can_follow = c->first_page = true;
     /* Anything but a cursor may mean something to the server. */
+    it = json_iter(params);
     while (params.n && json_next_member(&it, &key, &value)) {
         bool is_cursor = json_string_is(key, "cursor");
         if (is_cursor)

@@ -149,7 +149,7 @@ struct call {
     bool asked;          /* its server asked something, for it as far as one can tell */
     struct span id_span; /* where the id and the progress token stand in text */
     struct span token_span;
-    uint64_t id_hash;
+    uint64_t id_hash;   /* 0: nobody has asked yet, see session.c */
     struct slice id;    /* copies, in the tail of this allocation */
     struct slice token; /* n == 0: the client wants no progress */
     struct blob
@@ -163,7 +163,8 @@ struct call {
     unsigned asks;        /* open asks that were put to the client for this call */
     struct span uri_span; /* subscribe, unsubscribe */
     struct span params_span;
-    bool first_page;             /* of a list */
+    bool is_list;                /* asks for one of the lists of coalesce.c … */
+    bool first_page;             /* … and for its first page */
     bool can_follow;             /* a list with nothing but perhaps a cursor: see coalesce.c */
     char cursor[128];            /* its raw token */
     size_t cursor_n;             /* 0: the first page */
@@ -306,7 +307,7 @@ void session_mint_id(struct session *s, unsigned features);
 void session_enter_call(struct session *s, struct call *c);
 void session_leave_call(struct session *s, struct call *c);
 /* Whether another call of its session has the same id. */
-bool session_has_twin(const struct call *c);
+bool session_has_twin(struct call *c);
 /* Binds the session to the pool that a client of these features is to have. */
 void session_join_pool(struct session *s, unsigned features);
 
@@ -443,7 +444,7 @@ void pin_tools(struct conn *c, const unsigned char digest[DIGEST_SIZE]);
 /* The memory of what clients were given, for the pool, or for one slot of it. */
 struct lists *lists_new(struct pool *p, struct conn *only);
 void lists_free(struct lists *l); /* accepts NULL */
-/* call, if it is for a list, is answered with this result. */
+/* call, which asked for a list, is answered with this result. */
 void lists_on_answer(struct conn *c, const struct call *call, struct slice result);
 /* The slot is ready: compares, if it was lost before. After level and subscriptions. */
 void lists_on_ready(struct conn *c);

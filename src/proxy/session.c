@@ -247,16 +247,24 @@ void session_end(struct session *s)
 /* More calls than these are found by the hashes of their ids; of fewer each is looked at. */
 #define CALLS_FEW 8
 
+/* Made when first needed: a client that sends one request after the other needs none. */
+static uint64_t id_hash_of(struct call *c)
+{
+    if (c->id_hash == 0)
+        c->id_hash = json_id_hash(c->id);
+    return c->id_hash;
+}
+
 void session_enter_call(struct session *s, struct call *c)
 {
     LIST_INSERT_HEAD(&s->calls, c, link);
     s->in_flight++;
     s->principal->in_flight++;
     if (s->calls_by_id.count)
-        idmap_put(&s->calls_by_id, c->id_hash, c);
+        idmap_put(&s->calls_by_id, id_hash_of(c), c);
     else if (s->in_flight > CALLS_FEW)
         LIST_FOREACH (c, &s->calls, link)
-            idmap_put(&s->calls_by_id, c->id_hash, c);
+            idmap_put(&s->calls_by_id, id_hash_of(c), c);
 }
 
 /* An idle session keeps no memory for the time when it was busy. */
@@ -266,7 +274,7 @@ void session_leave_call(struct session *s, struct call *c)
     s->in_flight--;
     s->principal->in_flight--;
     if (s->calls_by_id.count)
-        idmap_drop(&s->calls_by_id, c->id_hash, c);
+        idmap_drop(&s->calls_by_id, id_hash_of(c), c);
     if (s->in_flight == 0 && s->calls_by_id.cap)
         idmap_done(&s->calls_by_id);
 }
@@ -389,7 +397,7 @@ static struct call *find_call(const struct session *s, uint64_t hash, struct sli
         return NULL;
     }
     LIST_FOREACH (c, &s->calls, link)
-        if (c != but && c->id_hash == hash && json_id_eq(c->id, id))
+        if (c != but && id_hash_of(c) == hash && json_id_eq(c->id, id))
             return c;
     return NULL;
 }
@@ -399,9 +407,9 @@ struct call *session_call(const struct session *s, struct slice id)
     return find_call(s, json_id_hash(id), id, NULL);
 }
 
-bool session_has_twin(const struct call *c)
+bool session_has_twin(struct call *c)
 {
-    return find_call(c->session, c->id_hash, c->id, c) != NULL;
+    return c->session->in_flight > 1 && find_call(c->session, id_hash_of(c), c->id, c) != NULL;
 }
 
 void session_touch(struct session *s)
