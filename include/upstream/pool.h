@@ -31,6 +31,8 @@ struct affinity {
     struct conn *home; /* a slot, ready or not; NULL with session sharing until one is leased */
     LIST_ENTRY(affinity) home_link;
     TAILQ_HEAD(, ticket) waiting;
+    unsigned waiting_of[2];     /* of these: plain and interactive ones … */
+    unsigned waiting_openings;  /* … and initializes */
     TAILQ_ENTRY(affinity) turn; /* in pool->turns while `waiting` is not empty */
 };
 
@@ -93,12 +95,13 @@ struct pool {
     unsigned slot_count;            /* at least max_connections; more once that was lowered */
     unsigned in_state[CONN_STATES]; /* how many of them are in each */
     struct affinity_turns turns;
-    unsigned waiting;     /* tickets in line */
-    size_t waiting_bytes; /* their requests */
-    usec_t empty_since;   /* since when slots have failed and none is ready; 0 = not so */
-    unsigned affinities;  /* attached sessions */
-    bool pinned;          /* the server's default pool: stays without sessions */
-    bool server_asks;     /* single channel and the server asks: interactive calls run alone */
+    unsigned waiting;       /* tickets in line … */
+    unsigned waiting_of[2]; /* … plain and interactive ones */
+    size_t waiting_bytes;   /* their requests */
+    usec_t empty_since;     /* since when slots have failed and none is ready; 0 = not so */
+    unsigned affinities;    /* attached sessions */
+    bool pinned;            /* the server's default pool: stays without sessions */
+    bool server_asks;       /* single channel and the server asks: interactive calls run alone */
     bool stopping;
     void *user; /* the proxy's */
     usec_t idle_since;

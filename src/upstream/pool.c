@@ -229,7 +229,7 @@ static unsigned demand(const struct pool *p)
 
 void pool_grow(struct pool *p, unsigned more)
 {
-    if (p->stopping || !server_opens(p->server))
+    if (p->stopping || !server_opens(p->server) || !pool_idle_slot(p))
         return;
     struct balance_rules r = queue_rules(p);
     unsigned starting = count_starting(p), recovering = pool_count_recovering(p),

@@ -75,6 +75,20 @@ static bool breaker_lets(const struct server *s)
     return n.running < limit;
 }
 
+/* A fresh home is worth the short wait beside connections where another session's given-up call may
+ * still be running; one that comes back from a failure is not. */
+static bool is_picky(const struct affinity *a)
+{
+    return a->home && conn_is_starting(a->home) && !a->home->recovering;
+}
+
+/* Whether pick finds the same connections for t and for every other request of its kind. */
+static bool is_like_others(const struct pool *p, const struct ticket *t)
+{
+    return p->server->sharing == CONFIG_SHARING_SHARED && !(p->server_asks && t->interactive) &&
+           !is_picky(t->affinity);
+}
+
 static struct conn *pick(struct pool *p, struct ticket *t)
 {
     struct affinity *a = t->affinity;
@@ -88,13 +102,16 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     }
     if (r.sharing == BALANCE_SESSION && a->home)
         return NULL; /* one connection for the session's life */
-    /* A fresh home is worth the short wait beside connections where another session's given-up call
-     * may still be running; one that comes back from a failure is not. */
-    bool picky = a->home && conn_is_starting(a->home) && !a->home->recovering;
+    bool picky = is_picky(a);
     struct conn *best = NULL;
     struct balance_conn best_view;
-    for (unsigned i = 0; i < p->slot_count; i++) {
+    /* Of a large pool most are not ready, of a busy one most are full. */
+    unsigned ready = pool_ready_count(p);
+    for (unsigned i = 0; ready > 0 && i < p->slot_count; i++) {
         struct conn *c = p->slots[i];
+        ready -= c->state == CONN_READY;
+        if (c->state != CONN_READY || c->running >= r.max_running)
+            continue;
         struct balance_conn v = conn_view(c, a);
         if (!balance_fits(&r, &v, t->interactive) || (picky && v.haunted))
             continue;
@@ -106,6 +123,17 @@ static struct conn *pick(struct pool *p, struct ticket *t)
     return best;
 }
 
+/* t joins the line, or leaves it: by = 1 or -1. */
+static void count_in_line(const struct ticket *t, int by)
+{
+    struct affinity *a = t->affinity;
+    struct pool *p = a->pool;
+    a->waiting_of[t->interactive] += (unsigned)by;
+    a->waiting_openings += t->opening ? (unsigned)by : 0;
+    p->waiting_of[t->interactive] += (unsigned)by;
+    p->waiting += (unsigned)by;
+}
+
 static void line_leave(struct ticket *t)
 {
     struct affinity *a = t->affinity;
@@ -113,7 +141,7 @@ static void line_leave(struct ticket *t)
     TAILQ_REMOVE(&a->waiting, t, link);
     if (TAILQ_EMPTY(&a->waiting))
         TAILQ_REMOVE(&p->turns, a, turn);
-    p->waiting--;
+    count_in_line(t, -1);
     p->waiting_bytes -= t->bytes;
     env_timer_clear(pool_env(p), &t->patience);
     t->state = TICKET_IDLE;
@@ -235,7 +263,7 @@ static void line_join(struct pool *p, struct ticket *t)
         TAILQ_INSERT_BEFORE(at, t, link);
     else
         TAILQ_INSERT_TAIL(&a->waiting, t, link);
-    p->waiting++;
+    count_in_line(t, 1);
     p->waiting_bytes += t->bytes;
     env_timer_set(pool_env(p), &t->patience, patience_end(p, t));
     pool_start(p);
@@ -251,11 +279,8 @@ void ticket_init(struct ticket *t, struct affinity *a)
 /* Requests of one session and kind keep their order, and none comes before its initialize. */
 static bool must_queue(const struct ticket *t)
 {
-    const struct ticket *other;
-    TAILQ_FOREACH (other, &t->affinity->waiting, link)
-        if (other->interactive == t->interactive || other->opening)
-            return true;
-    return false;
+    const struct affinity *a = t->affinity;
+    return a->waiting_of[t->interactive] || a->waiting_openings;
 }
 
 /* Of a ticket that found no place. */
@@ -341,28 +366,37 @@ void ticket_done(struct ticket *t)
 }
 
 /* The first request in a's line that finds a place; those that may have to run alone (interactive)
- * do not hold up the others behind them. */
-static struct ticket *first_that_fits(struct pool *p, struct affinity *a, struct conn **ret_conn)
+ * do not hold up the others behind them. full: of which kind nobody's finds any; brought up to
+ * date. */
+static struct ticket *first_that_fits(struct pool *p, struct affinity *a, bool full[2],
+                                      struct conn **ret_conn)
 {
-    bool tried[2] = {false, false};
+    bool done[2] = {full[0] || !a->waiting_of[0], full[1] || !a->waiting_of[1]};
     struct ticket *t;
     TAILQ_FOREACH (t, &a->waiting, link) {
-        if (tried[t->interactive])
+        if (done[0] && done[1])
+            break;
+        if (done[t->interactive])
             continue;
-        tried[t->interactive] = true;
         *ret_conn = pick(p, t);
         if (*ret_conn)
             return t;
+        done[t->interactive] = true;
+        full[t->interactive] = is_like_others(p, t);
     }
     return NULL;
 }
 
-/* The first affinity, in turn, of which a request finds a place. */
+/* The first affinity, in turn, of which a request finds a place. In a pool that is full not
+ * everybody in line is asked in vain. */
 static struct ticket *next_in_turn(struct pool *p, struct conn **ret_conn)
 {
+    bool full[2] = {false, false};
     struct affinity *a;
     TAILQ_FOREACH (a, &p->turns, turn) {
-        struct ticket *t = first_that_fits(p, a, ret_conn);
+        if ((full[0] || !p->waiting_of[0]) && (full[1] || !p->waiting_of[1]))
+            break;
+        struct ticket *t = first_that_fits(p, a, full, ret_conn);
         if (t)
             return t;
     }

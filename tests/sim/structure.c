@@ -69,7 +69,7 @@ static void check_slot(const struct conn *c)
 
 static void check_pool(struct pool *p)
 {
-    unsigned waiting = 0, affinities = 0, levels[MCP_LOG_UNSET] = {0};
+    unsigned waiting = 0, waiting_of[2] = {0}, affinities = 0, levels[MCP_LOG_UNSET] = {0};
     unsigned in_state[CONN_STATES] = {0};
     const struct pool_state *st = p->user;
     for (unsigned i = 0; i < p->slot_count; i++) {
@@ -87,6 +87,7 @@ static void check_pool(struct pool *p)
         struct call *c;
         LIST_FOREACH (c, &s->calls, link) {
             waiting += c->ticket.state == TICKET_WAITING;
+            waiting_of[c->ticket.interactive] += c->ticket.state == TICKET_WAITING;
             CHECK(I1_ONE_END, c->ticket.state != TICKET_IDLE, "a call that nobody will ever end");
             CHECK(I1_ONE_END,
                   (c->ticket.state == TICKET_WAITING) == timer_armed(&c->ticket.patience),
@@ -94,6 +95,7 @@ static void check_pool(struct pool *p)
         }
     }
     CHECK(STRUCTURE, p->waiting == waiting, "%u in line, %u counted", waiting, p->waiting);
+    CHECK(STRUCTURE, memcmp(waiting_of, p->waiting_of, sizeof(waiting_of)) == 0, "kinds in line");
     for (unsigned i = 0; affinities == 0 && i < p->slot_count; i++)
         CHECK(STRUCTURE, p->slots[i]->keepers == 0, "subscriptions of nobody");
     CHECK(STRUCTURE, p->affinities == affinities, "%u sessions, %u counted", affinities,
