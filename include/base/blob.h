@@ -1,5 +1,5 @@
 /* A reference-counted, immutable run of bytes: the body of one message on its way through the
- * daemon. Either heap memory or a private mapping of an unlinked spool file (io/spool), which looks
+ * daemon. Either heap memory or what io/spool holds in memory and in an unlinked file, which looks
  * the same to readers but can give its pages back once they were written out. */
 #ifndef BASE_BLOB_H
 #define BASE_BLOB_H
@@ -11,7 +11,8 @@ struct blob {
     size_t n;
     const char *p;
     void (*free_fn)(struct blob *); /* last reference gone; frees the bytes and the blob */
-    /* Bytes [0, upto) will hardly be read again: a mapped blob drops its pages. May be NULL. */
+    /* The caller, who holds a reference, will not read bytes [0, upto) again: a mapped blob drops
+     * its pages. Those who hold other references may go on reading them. May be NULL. */
     void (*passed)(struct blob *, size_t upto);
 };
 

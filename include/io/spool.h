@@ -1,6 +1,8 @@
-/* Where a message that is too big for memory waits: an unlinked temporary file, written as bytes
- * arrive and then mapped read-only as a blob whose pages are given back behind the reader. So a
- * slow reader of a huge result holds disk, not memory, and nobody else waits for it. */
+/* Where a big message waits until it is complete, and then until its reader has it: in memory as
+ * long as all such messages together hold no more than SPOOL_MEMORY_MAX of it, and beyond that in
+ * an unlinked temporary file. What comes out is a blob whose pages are given back behind the
+ * reader. So a slow reader of a huge result holds disk, not memory, and nobody else waits for it.
+ */
 #ifndef IO_SPOOL_H
 #define IO_SPOOL_H
 
@@ -8,7 +10,10 @@
 
 struct spool;
 
-/* Opens an unlinked file in dir (O_TMPFILE, or mkstemp + unlink). 0 or -errno. */
+#define SPOOL_MEMORY_MAX ((size_t)16 * 1024 * 1024)
+
+/* What is beyond memory goes to a file in dir (O_TMPFILE, or mkstemp + unlink), which has to be
+ * there and writable from the start. 0 or -errno. */
 int spool_new(const char *dir, struct spool **ret);
 
 /* Appends. 0 or -errno (ENOSPC, EDQUOT …); after an error only spool_free is allowed. */
@@ -16,10 +21,14 @@ int spool_append(struct spool *s, const void *p, size_t n);
 
 size_t spool_len(const struct spool *s);
 
-/* Maps what was written and frees the spool, in every case. *ret: one reference. 0 or -errno. */
+/* Makes a blob of what was written and frees the spool, in every case. *ret: one reference. 0 or
+ * -errno. */
 int spool_finish(struct spool *s, struct blob **ret);
 
-/* Throws the file away. Accepts NULL. */
+/* Throws the message away. Accepts NULL. */
 void spool_free(struct spool *s);
+
+/* Memory that spools and what came out of them hold. */
+size_t spool_memory(void);
 
 #endif

@@ -149,8 +149,8 @@ static const struct config_row rows[] = {
          "Largest message from a server. The call that a larger one answers ends with an error."},
     {LIMIT, AT(config_limits, stream_above), SIZE(256 * KiB, 4 * KiB, GiB), .reloadable = true,
      .per_server = true,
-     .help = "Messages from a server beyond this size go through a file in `spool_dir` instead of "
-             "memory."},
+     .help = "Messages from a server beyond this size are kept apart: in memory as long as all of "
+             "them together take no more than 16 MiB, and beyond that in a file in `spool_dir`."},
     {LIMIT, AT(config_limits, max_head_bytes), SIZE(16 * KiB, KiB, MiB), .reloadable = true,
      .help = "Largest head of an HTTP request, request line included; beyond it 431."},
     {LIMIT, AT(config_limits, max_header_bytes), SIZE(8 * KiB, 256, MiB), .reloadable = true,
@@ -302,8 +302,9 @@ static const struct config_row rows[] = {
     {LIMIT, AT(config_limits, start_burst), COUNT("starts", 10, 1, 100000), .reloadable = true,
      .help = "After a quiet time this many may start at the same moment."},
     {LIMIT, AT(config_limits, spool_dir), .type = CONFIG_TYPE_PATH, .def_text = "`state_dir`",
-     .help = "Directory for messages beyond `stream_above`. The files have no name and vanish with "
-             "the process; a file system in memory defeats the purpose."},
+     .help =
+         "Directory for big messages, see `stream_above`. The files have no name and vanish with "
+         "the process; a file system in memory defeats the purpose."},
 
     /* ---- resilience ---- */
     {RESILIENCE, AT(config_resilience, min_connections), COUNT("connections", 1, 0, 1000),

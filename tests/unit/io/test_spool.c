@@ -1,4 +1,5 @@
-/* io/spool: what is written comes back, nothing stays in the directory, pages are given back. */
+/* io/spool: what is written comes back from memory, from a file or from both; nothing stays in the
+ * directory; memory has its limit; pages are given back. */
 #include "base/util.h"
 #include "io/spool.h"
 #include "io/stream.h"
@@ -70,33 +71,131 @@ START_TEST(errors_are_returned)
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
     low = (struct rlimit){10000, before.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
     ck_assert_int_eq(spool_new(dir, &s), 0);
+    for (size_t n = 0; n < SPOOL_MEMORY_MAX; n += sizeof(block))
+        ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
     ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
     ck_assert_int_eq(spool_append(s, block, sizeof(block)), -EFBIG);
     spool_free(s);
     setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_uint_eq(spool_memory(), 0);
 }
 END_TEST
 
-#define BIG ((size_t)32 * 1024 * 1024)
+#define MIB ((size_t)1024 * 1024)
+#define BIG (32 * MIB)
 
-static struct blob *big_blob(void)
+/* n bytes of which every page tells its number. */
+static struct spool *filled(size_t n)
 {
     static char block[65536];
     struct spool *s;
-    struct blob *b;
 
     ck_assert_int_eq(spool_new(dir, &s), 0);
-    for (size_t at = 0; at < BIG; at += sizeof(block)) {
+    for (size_t at = 0; at < n; at += sizeof(block)) {
         for (size_t i = 0; i < sizeof(block); i += 4096)
             block[i] = (char)((at + i) / 4096 % 251);
-        ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
+        ck_assert_int_eq(spool_append(s, block, n - at < sizeof(block) ? n - at : sizeof(block)),
+                         0);
     }
+    return s;
+}
+
+static struct blob *finished(struct spool *s)
+{
+    size_t n = spool_len(s);
+    struct blob *b;
+
     ck_assert_int_eq(spool_finish(s, &b), 0);
-    ck_assert_uint_eq(b->n, BIG);
+    ck_assert_uint_eq(b->n, n);
     return b;
 }
+
+static struct blob *big_blob(void)
+{
+    return finished(filled(BIG));
+}
+
+static bool is_right(const struct blob *b)
+{
+    for (size_t i = 0; i < b->n; i += 4096)
+        if (b->p[i] != (char)(i / 4096 % 251))
+            return false;
+    return true;
+}
+
+static const size_t sizes[] = {1,
+                               4096,
+                               2 * MIB - 1,
+                               2 * MIB,
+                               2 * MIB + 1,
+                               SPOOL_MEMORY_MAX - 1,
+                               SPOOL_MEMORY_MAX,
+                               SPOOL_MEMORY_MAX + 1,
+                               SPOOL_MEMORY_MAX + 3 * MIB};
+
+START_TEST(any_size_comes_back_and_leaves_nothing)
+{
+    size_t fds = open_fd_count();
+    struct blob *b = finished(filled(sizes[_i]));
+
+    ck_assert_uint_eq(open_fd_count(), fds);
+    ck_assert_uint_ge(spool_memory(), sizes[_i] < SPOOL_MEMORY_MAX ? sizes[_i] : SPOOL_MEMORY_MAX);
+    ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_MAX);
+    ck_assert(is_right(b));
+    blob_unref(b);
+    ck_assert_uint_eq(spool_memory(), 0);
+}
+END_TEST
+
+START_TEST(memory_is_shared_and_bounded)
+{
+    struct spool *s[20];
+    struct blob *b;
+    size_t fds = open_fd_count(), held;
+
+    for (size_t i = 0; i < ARRAY_LEN(s); i++) {
+        s[i] = filled(MIB + i);
+        ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_MAX);
+    }
+    held = spool_memory();
+    ck_assert_uint_gt(open_fd_count(), fds); /* the last ones lie in files */
+    ck_assert_uint_lt(open_fd_count(), fds + ARRAY_LEN(s));
+    spool_free(s[0]);
+    ck_assert_uint_lt(spool_memory(), held);
+    s[0] = filled(100); /* has memory again */
+    ck_assert_uint_eq(spool_memory(), held);
+    for (size_t i = 0; i < ARRAY_LEN(s); i++) {
+        b = finished(s[i]);
+        ck_assert(is_right(b));
+        blob_unref(b);
+    }
+    ck_assert_uint_eq(open_fd_count(), fds);
+    ck_assert_uint_eq(spool_memory(), 0);
+}
+END_TEST
+
+START_TEST(memory_goes_behind_its_only_reader)
+{
+    struct blob *b = big_blob();
+
+    blob_ref(b);
+    b->passed(b, BIG - 1);
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX); /* another may still read */
+    ck_assert(is_right(b));
+    blob_unref(b);
+    b->passed(b, 3 * MIB);
+    ck_assert_uint_lt(spool_memory(), SPOOL_MEMORY_MAX);
+    ck_assert_uint_gt(spool_memory(), SPOOL_MEMORY_MAX - 3 * MIB);
+    ck_assert_int_eq(b->p[3 * MIB], (char)(3 * MIB / 4096 % 251));
+    b->passed(b, SPOOL_MEMORY_MAX + 5);
+    ck_assert_uint_eq(spool_memory(), 0);
+    ck_assert_int_eq(b->p[20 * MIB], (char)(20 * MIB / 4096 % 251));
+    blob_unref(b);
+    ck_assert_uint_eq(spool_memory(), 0);
+}
+END_TEST
 
 static size_t resident_file_kib(void)
 {
@@ -114,14 +213,14 @@ static size_t resident_file_kib(void)
 
 START_TEST(passed_gives_pages_back_and_they_stay_readable)
 {
-    struct blob *b = big_blob();
+    struct blob *b = blob_ref(big_blob()); /* a second reader */
     size_t before = resident_file_kib(), full;
     volatile char sum = 0;
 
     for (size_t i = 0; i < BIG; i += 4096)
         sum = (char)(sum + b->p[i]);
     full = resident_file_kib();
-    ck_assert_uint_gt(full, before + BIG / 1024 / 2);
+    ck_assert_uint_gt(full, before + (BIG - SPOOL_MEMORY_MAX) / 1024 / 2);
     b->passed(b, 5000); /* not a whole number of pages */
     b->passed(b, 4000); /* going back is nothing */
     b->passed(b, BIG - 1);
@@ -129,6 +228,7 @@ START_TEST(passed_gives_pages_back_and_they_stay_readable)
     ck_assert_int_eq(b->p[123 * 4096], 123);
     ck_assert_int_eq(b->p[0], 0);
     b->passed(b, BIG);
+    blob_unref(b);
     blob_unref(b);
 }
 END_TEST
@@ -185,6 +285,7 @@ START_TEST(streaming_keeps_little_resident)
     ck_assert_uint_eq(received, BIG);
     ck_assert(!bad);
     ck_assert_uint_lt(most, before + 4096);
+    ck_assert_uint_eq(spool_memory(), 0);
     stream_free(sender);
     stream_free(receiver);
 }
@@ -199,6 +300,9 @@ int main(void)
     tcase_add_test(tc, bytes_come_back);
     tcase_add_test(tc, empty_spool_is_an_empty_blob);
     tcase_add_test(tc, errors_are_returned);
+    tcase_add_loop_test(tc, any_size_comes_back_and_leaves_nothing, 0, ARRAY_LEN(sizes));
+    tcase_add_test(tc, memory_is_shared_and_bounded);
+    tcase_add_test(tc, memory_goes_behind_its_only_reader);
     tcase_add_test(tc, passed_gives_pages_back_and_they_stay_readable);
     tcase_add_test(tc, streaming_keeps_little_resident);
     return run_suite("io/spool", tc);
