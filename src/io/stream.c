@@ -5,7 +5,8 @@
  * that consumes everything copies nothing. Reading is armed iff wants_input().
  *
  * Out: queued in `out`, written by `turn`, a task for the end of the turn; EV_WRITE is armed only
- * while the kernel has not taken everything (`write_armed`), and then only its event writes.
+ * while the kernel has not taken everything (`write_event` is there), and then only its event
+ * writes.
  *
  * Life: OPEN -> (BROKEN | CLOSING) -> DEAD, forward only. BROKEN: on_error was called, the owner
  * has yet to free. CLOSING: stream_free_when_flushed; nobody hears of it any more. DEAD: closed;
@@ -56,24 +57,23 @@ enum stream_state {
     STREAM_DEAD,
 };
 
+/* There may be very many that have nothing to do, so what few need is made when they do. */
 struct stream {
     struct loop *loop;
     const struct stream_ops *ops;
     void *arg;
-    enum stream_state state;
     int rfd, wfd;
+    enum stream_state state : 8;
     bool rfd_is_pipe, wfd_is_pipe, wfd_is_socket;
     bool rfd_grown, wfd_grown; /* hold one of PIPE_BULK_MAX */
-
-    struct event read_event, write_event;
-    bool read_armed, write_armed;
+    bool read_armed;
     bool paused;
     bool eof;
     bool input_waits; /* on_input is due although nothing new came: resumed */
     bool ending;      /* stream_end_output: no more is queued */
     bool ended;       /* and the peer was told */
     bool above_low;   /* on_drain is due when pending falls to drain_low */
-    int late_err;     /* an error found outside the loop, delivered at the end of the turn */
+    bool unwatched;   /* the loop does not take the descriptor, which is told at the turn's end */
 
     struct buf in;
     const char *fresh; /* unconsumed bytes still in the shared buffer; `in` is empty then */
@@ -83,9 +83,13 @@ struct stream {
     uint64_t sent_total, received_total;
     struct stream_trace *trace; /* NULL: nobody goes on after us */
 
-    struct task turn;
-    struct timer linger;
-    struct loop_corpse corpse;
+    struct event read_event;
+    struct event *write_event; /* armed; NULL: nothing waits for the kernel */
+    struct timer *linger;      /* CLOSING: the end in any case */
+    union {
+        struct task turn;
+        struct loop_corpse corpse; /* DEAD */
+    };
 };
 
 /* The bytes of one read, valid during the callback that it leads to. */
@@ -106,11 +110,16 @@ static void grow_pipe(int fd, bool *grown)
 
 /* --- ends --- */
 
+static void disarm_writing(struct stream *s)
+{
+    if (s->write_event)
+        event_free(s->write_event);
+    s->write_event = NULL;
+}
+
 static void close_wfd(struct stream *s)
 {
-    if (s->write_armed)
-        event_del(&s->write_event);
-    s->write_armed = false;
+    disarm_writing(s);
     if (s->wfd >= 0 && s->wfd != s->rfd)
         close(s->wfd);
     s->wfd = -1;
@@ -145,7 +154,10 @@ void stream_free(struct stream *s)
     close_wfd(s);
     close_rfd(s);
     env_task_clear(&s->loop->env, &s->turn);
-    env_timer_clear(&s->loop->env, &s->linger);
+    if (s->linger)
+        env_timer_clear(&s->loop->env, s->linger);
+    free(s->linger);
+    s->linger = NULL;
     buf_done(&s->in);
     s->fresh_n = 0;
     outq_done(&s->out);
@@ -164,9 +176,8 @@ static void fail(struct stream *s, int err)
     s->state = STREAM_BROKEN;
     if (s->read_armed)
         event_del(&s->read_event);
-    if (s->write_armed)
-        event_del(&s->write_event);
-    s->read_armed = s->write_armed = false;
+    s->read_armed = false;
+    disarm_writing(s);
     env_task_clear(&s->loop->env, &s->turn);
     s->ops->on_error(s->arg, err);
 }
@@ -178,7 +189,7 @@ static bool alive(const struct stream *s)
 
 static void schedule(struct stream *s)
 {
-    if (!s->turn.queued && alive(s))
+    if (alive(s) && !s->turn.queued)
         env_defer(&s->loop->env, &s->turn);
 }
 
@@ -378,7 +389,7 @@ static void queued(struct stream *s)
 {
     if (s->out.n > s->drain_low)
         s->above_low = true;
-    if (!s->write_armed)
+    if (!s->write_event)
         schedule(s);
 }
 
@@ -508,6 +519,17 @@ static void end_output(struct stream *s)
         stream_free(s);
 }
 
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+static bool arm_writing(struct stream *s)
+{
+    s->write_event = event_new(s->loop->base, s->wfd, EV_WRITE | EV_PERSIST, on_writable, s);
+    if (s->write_event && event_add(s->write_event, NULL) == 0)
+        return true;
+    disarm_writing(s);
+    return false;
+}
+
 static void flush(struct stream *s)
 {
     int r = write_queue(s);
@@ -518,12 +540,10 @@ static void flush(struct stream *s)
     }
     if (s->wfd_is_pipe && s->out.n > READ_MAX)
         grow_pipe(s->wfd, &s->wfd_grown);
-    if ((s->out.n > 0) != s->write_armed) {
-        s->write_armed = s->out.n > 0;
-        if (!s->write_armed)
-            event_del(&s->write_event);
-        else if (event_add(&s->write_event, NULL) < 0) {
-            s->write_armed = false;
+    if (s->out.n == 0) {
+        disarm_writing(s);
+    } else if (!s->write_event) {
+        if (!arm_writing(s)) {
             fail(s, EIO);
             return;
         }
@@ -545,7 +565,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop_touch(s->loop);
-    if (alive(s) && s->write_armed)
+    if (alive(s) && s->write_event)
         flush(s);
 }
 
@@ -584,11 +604,11 @@ static void on_turn(void *arg)
 {
     struct stream *s = arg;
 
-    if (s->late_err) {
-        fail(s, s->late_err);
+    if (s->unwatched) {
+        fail(s, EIO);
         return;
     }
-    if (s->wfd >= 0 && !s->write_armed && (s->out.n > 0 || (s->ending && !s->ended)))
+    if (s->wfd >= 0 && !s->write_event && (s->out.n > 0 || (s->ending && !s->ended)))
         flush(s);
     if (alive(s) && s->input_waits && !s->paused)
         deliver_input(s);
@@ -601,7 +621,7 @@ static void on_linger_over(void *arg)
     struct stream *s = arg;
 
     /* Timers run before tasks: with a linger of 0 nothing was tried yet. */
-    if (s->wfd >= 0 && !s->write_armed)
+    if (s->wfd >= 0 && !s->write_event)
         (void)write_queue(s);
     stream_free(s);
 }
@@ -621,10 +641,15 @@ void stream_free_when_flushed(struct stream *s, usec_t linger)
     s->fresh_n = 0;
     if (s->rfd != s->wfd)
         close_rfd(s);
-    if (s->ended && s->eof)
+    if (s->ended && s->eof) {
         stream_free(s);
-    else
-        env_timer_set(&s->loop->env, &s->linger, s->loop->env.now + linger);
+        return;
+    }
+    if (!s->linger) {
+        s->linger = xmalloc(sizeof(*s->linger));
+        timer_init(s->linger, on_linger_over, s);
+    }
+    env_timer_set(&s->loop->env, s->linger, s->loop->env.now + linger);
     schedule(s);
 }
 
@@ -703,19 +728,15 @@ struct stream *stream_new(struct loop *loop, int rfd, int wfd, const struct stre
     s->drain_low = opt && opt->drain_low ? opt->drain_low : DRAIN_LOW_DEFAULT;
     outq_init(&s->out);
     task_init(&s->turn, on_turn, s);
-    timer_init(&s->linger, on_linger_over, s);
     if (rfd >= 0) {
         inspect(rfd, &s->rfd_is_pipe, &rfd_is_socket);
         event_assign(&s->read_event, loop->base, rfd, EV_READ | EV_PERSIST, on_readable, s);
         s->read_armed = event_add(&s->read_event, NULL) == 0;
-        if (!s->read_armed)
-            s->late_err = EIO;
+        s->unwatched = !s->read_armed;
     }
-    if (wfd >= 0) {
+    if (wfd >= 0)
         inspect(wfd, &s->wfd_is_pipe, &s->wfd_is_socket);
-        event_assign(&s->write_event, loop->base, wfd, EV_WRITE | EV_PERSIST, on_writable, s);
-    }
-    if (s->late_err)
+    if (s->unwatched)
         schedule(s);
     return s;
 }
