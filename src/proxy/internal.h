@@ -78,7 +78,7 @@ struct mux {
     uint64_t heard;       /* messages of the server */
     struct lists *lists;  /* session sharing: what this slot's client was given */
     uint64_t lost;        /* number of the slot's latest loss, see lists.c; 0: it never was */
-    struct ghost ghosts[GHOSTS_MAX];
+    struct ghost *ghosts; /* GHOSTS_MAX of them; NULL: there never was one */
     unsigned ghost_next;
     usec_t crowd_until;       /* until then there may be more ghosts than there was room for */
     LIST_HEAD(, ask) asks;    /* of the server, awaiting the client */
@@ -91,7 +91,7 @@ struct mux {
         usec_t last_at;
         struct timer timer;
     } changes[CHANGE_COUNT];
-    struct elicitation elicitations[ELICITATIONS_MAX];
+    struct elicitation *elicitations; /* ELICITATIONS_MAX of them; NULL: there never was one */
     unsigned elicitation_next;
 };
 
@@ -389,6 +389,7 @@ void ask_end_of_conn(struct conn *c);
 void notify_on_message(struct conn *c, struct payload *text, const struct rpc_msg *m);
 void notify_forget_session(struct session *s);
 void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s);
+void notify_forget_elicitations(struct mux *mux);
 void notify_change_due(void *arg);
 /* Tells the sessions that live on c, if they were promised to be told, and not too often. */
 void notify_lists_changed(struct conn *c, enum change what);

@@ -41,10 +41,10 @@ struct page {
 };
 
 struct list {
-    struct page pages[PAGES_MAX];
-    unsigned count; /* pages that clients got, from the first on */
-    bool blind;     /* they also got something that is not in `pages` */
-    bool stale;     /* some may hold older pages than these and were not told */
+    struct page *pages; /* as many as count, at most PAGES_MAX */
+    unsigned count;     /* pages that clients got, from the first on */
+    bool blind;         /* they also got something that is not in `pages` */
+    bool stale;         /* some may hold older pages than these and were not told */
 };
 
 struct lists {
@@ -76,9 +76,16 @@ static struct lists *lists_of(const struct conn *c)
     return mux_of(c)->lists ? mux_of(c)->lists : st->lists;
 }
 
+static void clear(struct list *list)
+{
+    free(list->pages);
+    *list = (struct list){0};
+}
+
 static void forget(struct lists *l)
 {
-    memset(l->of, 0, sizeof(l->of));
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        clear(&l->of[kind]);
 }
 
 /* ---- what clients were given ---- */
@@ -118,9 +125,11 @@ static bool enter(struct list *list, unsigned k, const struct page *page)
     bool differs = k < list->count && !same(&list->pages[k], page);
     if (k == 0 && (differs || list->count == 0))
         list->blind = false;
-    list->pages[k] = *page;
-    if (differs || k == list->count)
+    if (differs || k == list->count) {
         list->count = k + 1;
+        list->pages = xrealloc(list->pages, list->count * sizeof(struct page));
+    }
+    list->pages[k] = *page;
     return differs;
 }
 
@@ -257,7 +266,7 @@ static void next_kind(struct lists *l)
         if (list->stale || list->blind) {
             note_changed(l, list->stale);
             if (list->blind)
-                *list = (struct list){0};
+                clear(list);
             list->stale = false;
         } else if (list->count) {
             ch->page = 0;
@@ -287,7 +296,7 @@ static void on_answer(struct uplink *u, struct payload *text, const struct rpc_m
     }
     if (!readable) {
         note_changed(l, m->kind == RPC_ERROR); /* an error: there is no such list any more */
-        *list = (struct list){0};
+        clear(list);
     } else if (enter(list, ch->page, &page)) {
         note_changed(l, true);
     } else if (page.more && ++ch->page < list->count) {
@@ -324,7 +333,7 @@ static void budget_over(void *arg)
     for (; l->check.kind < KIND_COUNT; l->check.kind++)
         if (l->of[l->check.kind].count || l->of[l->check.kind].blind) {
             note_changed(l, false);
-            l->of[l->check.kind] = (struct list){0};
+            clear(&l->of[l->check.kind]);
         }
     usec_t sent_at = u->sent_at;
     uint32_t breaker_epoch = u->breaker_epoch;
@@ -421,5 +430,6 @@ void lists_free(struct lists *l)
     if (!l)
         return;
     env_timer_clear(lists_env(l), &l->check.budget);
+    forget(l);
     free(l);
 }

@@ -56,7 +56,7 @@ static void sum_ghosts(struct mux *m)
     usec_t now = c->pool->server->env->now;
     c->ghosts_until = m->crowd_until > now ? m->crowd_until : 0;
     c->ghosts_of = CONN_GHOSTS_OF_MANY;
-    for (unsigned i = 0; i < GHOSTS_MAX; i++) {
+    for (unsigned i = 0; m->ghosts && i < GHOSTS_MAX; i++) {
         const struct ghost *g = &m->ghosts[i];
         if (g->id == 0 || g->until <= now)
             continue;
@@ -70,7 +70,7 @@ static void sum_ghosts(struct mux *m)
 
 static void lay_ghost(struct mux *m, uint64_t id)
 {
-    for (unsigned i = 0; i < GHOSTS_MAX; i++) {
+    for (unsigned i = 0; m->ghosts && i < GHOSTS_MAX; i++) {
         if (m->ghosts[i].id != id)
             continue;
         m->ghosts[i].id = 0;
@@ -121,6 +121,8 @@ void mux_abandon(struct mux *m, struct uplink *u, const struct affinity *owner)
     if (!owner)
         return;
     usec_t now = m->conn->pool->server->env->now;
+    if (!m->ghosts)
+        m->ghosts = xcalloc(GHOSTS_MAX, sizeof(struct ghost));
     struct ghost *g = &m->ghosts[m->ghost_next++ % GHOSTS_MAX];
     if (g->id && g->until > m->crowd_until)
         m->crowd_until = g->until;
@@ -136,8 +138,8 @@ bool mux_haunted(const struct mux *m, const struct affinity *a)
 
 void mux_forget_ghosts(struct mux *m)
 {
-    for (unsigned i = 0; i < GHOSTS_MAX; i++)
-        m->ghosts[i] = (struct ghost){0};
+    free(m->ghosts);
+    m->ghosts = NULL;
     m->crowd_until = m->conn->ghosts_until = 0;
 }
 
@@ -162,8 +164,8 @@ void mux_done_slot(struct conn *c)
     struct mux *m = c->user;
     for (int i = 0; i < CHANGE_COUNT; i++)
         env_timer_clear(c->pool->server->env, &m->changes[i].timer);
-    for (unsigned i = 0; i < ELICITATIONS_MAX; i++)
-        free(m->elicitations[i].id);
+    notify_forget_elicitations(m);
+    free(m->ghosts);
     sub_forget_all(m);
     lists_free(m->lists);
     idmap_done(&m->uplinks);

@@ -132,16 +132,27 @@ static void on_log(struct conn *c, struct payload *text, const struct rpc_msg *m
 
 void notify_remember_elicitation(struct mux *mux, struct slice raw_id, struct session *s)
 {
+    if (!mux->elicitations)
+        mux->elicitations = xcalloc(ELICITATIONS_MAX, sizeof(struct elicitation));
     struct elicitation *e = &mux->elicitations[mux->elicitation_next++ % ELICITATIONS_MAX];
     free(e->id);
     *e = (struct elicitation){xstrndup(raw_id.p, raw_id.n), s};
 }
 
+void notify_forget_elicitations(struct mux *mux)
+{
+    for (unsigned i = 0; mux->elicitations && i < ELICITATIONS_MAX; i++)
+        free(mux->elicitations[i].id);
+    free(mux->elicitations);
+    mux->elicitations = NULL;
+}
+
 static void on_elicitation_complete(struct conn *c, struct payload *text, const struct rpc_msg *m)
 {
     struct slice id = rpc_span(text->text, m->elicitation_id);
-    for (unsigned i = 0; id.n && i < ELICITATIONS_MAX; i++) {
-        struct elicitation *e = &mux_of(c)->elicitations[i];
+    const struct elicitation *all = mux_of(c)->elicitations;
+    for (unsigned i = 0; all && id.n && i < ELICITATIONS_MAX; i++) {
+        const struct elicitation *e = &all[i];
         if (e->id && e->session && json_id_eq(slice_str(e->id), id)) {
             session_push(e->session, DELIVER_NOTIFICATION, text, NULL, m->method);
             return;
@@ -154,10 +165,10 @@ void notify_forget_session(struct session *s)
 {
     struct pool *p = s->affinity.pool;
     for (unsigned i = 0; p && i < p->slot_count; i++) {
-        struct mux *m = mux_of(p->slots[i]);
-        for (unsigned k = 0; k < ELICITATIONS_MAX; k++)
-            if (m->elicitations[k].session == s)
-                m->elicitations[k].session = NULL;
+        struct elicitation *all = mux_of(p->slots[i])->elicitations;
+        for (unsigned k = 0; all && k < ELICITATIONS_MAX; k++)
+            if (all[k].session == s)
+                all[k].session = NULL;
     }
 }
 
