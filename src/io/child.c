@@ -1,11 +1,13 @@
 /* Starting and ending processes. Three parts.
  *
- * Spawning. What is between fork and exec runs in a copy of the daemon and may only call
- * async-signal-safe functions, so everything that needs memory, above all the candidates of the
- * PATH search, is prepared before. The order there matters: signals first (nothing of ours may
- * run), an own session, the tie to our life, descriptors and limits, the directory, then the
- * program. What fails is told through a close-on-exec pipe: end of file there means that exec
- * succeeded. The daemon waits for it, which takes as long as one exec.
+ * Spawning. What is between fork and exec runs in the daemon's own memory while the daemon stands
+ * still: a copy of the page tables would hold up every client for milliseconds once there is much
+ * memory. It may only call async-signal-safe functions and changes nothing of ours, so everything
+ * that needs memory, above all the candidates of the PATH search, is prepared before. The order
+ * there matters: signals first (nothing of ours may run), an own session, the tie to our life,
+ * descriptors and limits, the directory, then the program. What fails is told through a
+ * close-on-exec pipe, which works as well where a debugger makes a copy of the memory after all;
+ * end of file there means that exec succeeded.
  *
  * Reaping. SIGCHLD says that something ended; each known process is asked for by its number. A
  * leader's number is only ever used for a signal while it was not reaped, so the signal cannot hit
@@ -30,6 +32,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -184,7 +187,12 @@ static int open_pipes(struct plan *plan)
 
 /* --- between fork and exec --- */
 
-static _Noreturn void give_up(const struct plan *plan, enum step step)
+/* Enough for the functions below, which call nothing but the kernel. */
+#define CHILD_STACK ((size_t)16 * 1024)
+/* What runs on that stack: AddressSanitizer would look for its ends when the process ends there. */
+#define ON_CHILD_STACK __attribute__((no_sanitize_address))
+
+static ON_CHILD_STACK _Noreturn void give_up(const struct plan *plan, enum step step)
 {
     struct failure f = {errno, step};
     ssize_t ignored = write(plan->status_fds[1], &f, sizeof(f));
@@ -240,8 +248,10 @@ static void exec_candidates(const struct plan *plan)
         errno = denied;
 }
 
-static _Noreturn void run_child(const struct plan *plan)
+static ON_CHILD_STACK int run_child(void *arg)
 {
+    const struct plan *plan = arg;
+
     reset_signals();
     if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         give_up(plan, STEP_FORK);
@@ -263,16 +273,15 @@ static _Noreturn void run_child(const struct plan *plan)
 /* --- around the fork --- */
 
 /* No handler of ours may run in the child, so signals wait until it has reset them. */
-static pid_t fork_blocked(const struct plan *plan)
+static ON_CHILD_STACK pid_t fork_blocked(struct plan *plan)
 {
+    _Alignas(16) char stack[CHILD_STACK];
     sigset_t all, before;
     pid_t pid;
 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    pid = fork();
-    if (pid == 0)
-        run_child(plan);
+    pid = clone(run_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return pid;
 }
