@@ -162,7 +162,7 @@ class Measured:
     """A daemon under a meter."""
 
     def __init__(self, meter, load):
-        self.meter, self.load, self.pid = meter, load, None
+        self.meter, self.load = meter, load
         self.daemon = harness.Daemon(load.servers_config(harness.demo()))
         self.daemon.config.update(load.config(self.daemon.dir))
         if load.token:
@@ -170,12 +170,19 @@ class Measured:
             with open(path, "w", opener=lambda p, flags: os.open(p, flags, 0o600), encoding="ascii") as f:
                 f.write(TOKEN + "\n")
 
+    @property
+    def pid(self):
+        """Of the daemon, whoever is its parent; None as long as it has not said so."""
+        said = self.daemon.log.matching(r"^cost marks: in process ") if self.daemon.log else []
+        return int(said[0].split()[-1]) if said else None
+
     def __enter__(self):
         return self
 
     def start(self):
         self.meter.start(self.daemon)
-        self.pid = int(self.daemon.log.wait(r"^cost marks: in process (\d+)$")[1].group(1))
+        if self.pid is None:
+            raise CannotMeasure("the daemon runs without %s" % marks())
         threads = len(os.listdir("/proc/%d/task" % self.pid))
         if threads != 1:
             raise CannotMeasure("the daemon has %d threads, of which strace counts one" % threads)
@@ -192,8 +199,8 @@ class Measured:
         self.daemon.join()
 
     def __exit__(self, kind, error, _):
-        if kind and self.pid and self.daemon.process.poll() is None:  # strace would leave it behind
-            os.kill(self.pid, signal.SIGKILL)
+        if kind and self.pid and self.daemon.process and self.daemon.process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)  # strace would leave it behind
         self.daemon.discard()
         if kind is Wrong:
             raise Wrong("%s; the log says:\n%s" % (error, self.daemon.log.text())) from error
@@ -267,7 +274,7 @@ def judge(rows, calls, directory, at_most):
             check_tool(row.meter)
             figure, done, meter = figures.of(row.name)
             ceiling = ceiling_of(row, figures, at_most)
-        except (AssertionError, CannotMeasure, Wrong, OSError, ValueError) as e:
+        except (AssertionError, CannotMeasure, Wrong, OSError, LookupError, ValueError) as e:
             failed += 1
             print("%-26s FAILED: %s" % (row.name, e), flush=True)
             continue
@@ -321,6 +328,7 @@ def main():
         return 0
     directory = os.path.abspath(o.profile) if o.profile else tempfile.mkdtemp(prefix="mcpool-cost-")
     os.makedirs(directory, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     try:
         if o.compare:
             return compare(rows, o.calls, directory, o.compare)
