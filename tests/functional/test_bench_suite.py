@@ -9,6 +9,7 @@ import unittest
 import uuid
 
 from daemon import DEADLINE, MCPOOLD, ROOT, poll_until
+from harness import DaemonCase, demo
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
 
@@ -17,6 +18,7 @@ import report  # noqa: E402
 from rows import CALLS, CPU, P99, Bound, Metric, Ratio, Row, load_rows  # noqa: E402
 from rows_life import life_rows  # noqa: E402
 
+SSE_LOAD = os.path.join(ROOT, "tests", "bench", "peers", "sse_load.py")
 SUITE = os.path.join(ROOT, "tests", "bench", "bench.py")
 
 
@@ -218,6 +220,31 @@ class SuiteTest(unittest.TestCase):
         _, said = p.communicate(timeout=DEADLINE)
         self.assertEqual(p.returncode, 1)
         self.assertIn("there is no row nonsense; there are: http-1 ", said)
+
+class SseLoadTest(DaemonCase):
+    """The load generator for the transport that only mcp-hub needs, on mcpool, which has it too."""
+    servers = {"demo": demo()}
+
+    def load(self, *args):
+        argv = [sys.executable, SSE_LOAD, "--http", "%s:%d/sse/demo" % (self.daemon.host, self.daemon.port), "--tool", "echo",
+                "--seconds", "0.1", "--warmup", "1", *args]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 2, check=False)
+
+    def test_it_says_what_load_says(self):
+        p = self.load("--sessions", "3", "--pid", str(self.daemon.process.pid))
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        said = json.loads(p.stdout)
+        self.assertGreaterEqual(said["calls"], 3)
+        self.assertEqual(said["errors"], 0)
+        self.assertGreater(said["calls_per_second"], 0)
+        self.assertEqual(list(said["cpu_us_per_call"]), [str(self.daemon.process.pid)])
+        latencies = [said["latency_us"][name] for name in ("min", "p50", "p90", "p99", "p999", "max")]
+        self.assertEqual(latencies, sorted(latencies))
+
+    def test_a_wrong_answer_ends_it(self):
+        p = self.load("--result-bytes", "99")  # the demo server echoes the 100 bytes that it was sent
+        self.assertEqual((p.returncode, p.stdout), (1, ""))
+        self.assertIn("wrong answer to 1", p.stderr)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Session:
         self.stream = socket.create_connection(address, DEADLINE)
         self.stream.sendall(b"GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: text/event-stream\r\n\r\n" % (
             path.encode(), address[0].encode(), address[1]))
+        self.pending = opened(self.stream)
         self.endpoint = self.next_event().decode()
         self.post = socket.create_connection(address, DEADLINE)
         self.post.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -41,10 +42,7 @@ class Session:
 
     def accepted(self):
         """Reads the response to the POST, whose body, if any, says Accepted."""
-        while b"\r\n\r\n" not in self.posted:
-            self.posted += received(self.post)
-        head, self.posted = self.posted.split(b"\r\n\r\n", 1)
-        lines = head.lower().split(b"\r\n")
+        lines, self.posted = response(self.post, self.posted)
         if not lines[0].startswith(b"http/1.1 202"):
             raise SystemExit("sse_load: the POST got %s" % lines[0].decode())
         if b"transfer-encoding: chunked" in lines:
@@ -87,6 +85,22 @@ class Session:
             message = json.loads(self.next_event())
             if "id" in message and "method" not in message:
                 return message
+
+
+def opened(stream):
+    """What has come of the stream behind its head."""
+    lines, rest = response(stream, b"")
+    if not lines[0].startswith(b"http/1.1 200"):
+        raise SystemExit("sse_load: the stream got %s" % lines[0].decode())
+    return rest
+
+
+def response(sock, data):
+    """The lines of a response's head, in small letters, and what has come behind it."""
+    while b"\r\n\r\n" not in data:
+        data += received(sock)
+    head, rest = data.split(b"\r\n\r\n", 1)
+    return head.lower().split(b"\r\n"), rest
 
 
 def received(sock):
