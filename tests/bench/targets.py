@@ -38,6 +38,9 @@ class Target:
     def start(self):
         """Returns when it takes calls."""
 
+    def run_once_before(self):
+        """What a first start leaves for those to come."""
+
     def stop(self):
         if self.process:
             self.bench.workshop.end(self.process)
@@ -137,6 +140,11 @@ class Mcpool(Target):
         with open(self.config_path, "w", encoding="utf-8") as f:
             json.dump(self.config(), f, indent=1)
         os.chmod(self.config_path, 0o600)
+
+    def run_once_before(self):
+        self.run()
+        self.process.until_logged("notice ready")
+        self.stop()
 
     def run(self):
         env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
