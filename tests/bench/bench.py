@@ -96,6 +96,12 @@ def started(row, targets, failed):
     return up
 
 
+def turned(targets, number):
+    """Each round begins with another target, so that none always has the same one before it."""
+    at = number % max(1, len(targets))
+    return targets[at:] + targets[:at]
+
+
 def run_row(bench, row, screen):
     """All rounds of a row. Returns what stands of it in the JSON."""
     os.sched_setaffinity(0, bench.cpus[:1] if row.alone else bench.cpus)
@@ -109,7 +115,7 @@ def run_row(bench, row, screen):
         for number in range(bench.runs):
             screen.line("%s: run %d of %d:" % (row.name, number + 1, bench.runs))
             results = {}
-            for target in up:
+            for target in turned(up, number):
                 screen.word(target.key)
                 result = measured(bench, row, target)
                 if result and "failed" in result:
