@@ -170,6 +170,7 @@ class Progress(Row):
 
 class Servers(Row):
     """The same calls with more and more servers configured and running beside the one that is called."""
+    alone = True  # the steadiest there is, for what must be the same
     COUNTS = (1, 10, 100)
 
     def targets(self, bench):
