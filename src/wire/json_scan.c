@@ -113,7 +113,8 @@ static const uint8_t *escape(struct json_scan *s, const uint8_t *p, const uint8_
 
 /* Goes on with the sequence that the last piece's end cut. An error is at its first byte, as in one
  * piece. */
-static const uint8_t *cut_sequence(struct json_scan *s, const uint8_t *p, const uint8_t *end)
+static __attribute__((noinline)) const uint8_t *cut_sequence(struct json_scan *s, const uint8_t *p,
+                                                             const uint8_t *end)
 {
     uint32_t cp;
 
@@ -160,18 +161,17 @@ static const uint8_t *high_run(struct json_scan *s, const uint8_t *p)
 static inline const uint8_t *ascii_run(const struct json_scan *s, const uint8_t *p)
 {
 #if defined(__SSE2__)
-    const uint8_t *begin = (const uint8_t *)(s->origin + s->piece_at);
+    const uint8_t *begin = (const uint8_t *)(s->origin + s->piece_at), *end = s->end;
+    size_t blocks = (size_t)(end - p) / 16;
     unsigned stops;
 
-    for (unsigned blocks = 0; s->end - p >= 16; p += 16) {
+    for (const uint8_t *narrow = p + 16 * (blocks < NARROW_BLOCKS ? blocks : NARROW_BLOCKS);
+         p < narrow; p += 16)
         if ((stops = json_stops(p)) != 0)
             return p + (unsigned)__builtin_ctz(stops);
-        if (++blocks == NARROW_BLOCKS)
-            return json_ascii_run(p + 16, s->end);
-    }
-    if (s->end - begin >= 16) {
-        stops = json_stops(s->end - 16) >> (16 - (s->end - p));
-        return stops != 0 ? p + (unsigned)__builtin_ctz(stops) : s->end;
+    if (end - p < 16 && end - begin >= 16) {
+        stops = json_stops(end - 16) >> (16 - (end - p));
+        return stops != 0 ? p + (unsigned)__builtin_ctz(stops) : end;
     }
 #endif
     return json_ascii_run(p, s->end);
@@ -293,33 +293,22 @@ const uint8_t *json_scan_space(struct json_scan *s, const uint8_t *p)
 
 /* ---- the scan ---- */
 
-static inline bool json_watch_key(struct json_scan *s, unsigned depth, struct json_token key)
+static inline void json_watch_key(struct json_scan *s, unsigned depth, size_t at, size_t n,
+                                  const uint8_t *text)
 {
-    (void)s, (void)depth, (void)key;
+    (void)s, (void)depth, (void)at, (void)n, (void)text;
+}
+
+static inline void json_watch_value(struct json_scan *s, unsigned depth, size_t at, size_t n,
+                                    unsigned is, const uint8_t *text)
+{
+    (void)s, (void)depth, (void)at, (void)n, (void)is, (void)text;
+}
+
+static inline bool json_watch_open(struct json_scan *s, unsigned depth)
+{
+    (void)s, (void)depth;
     return false;
-}
-
-static inline void json_watch_value(struct json_scan *s, unsigned depth, struct json_token value)
-{
-    (void)s, (void)depth, (void)value;
-}
-
-void json_scan_init(struct json_scan *s, unsigned depth_max, bool watch)
-{
-    s->p = s->end = NULL;
-    s->origin = 0;
-    s->piece_at = 0;
-    s->error = JSON_OK;
-    s->error_at = 0;
-    s->depth = 0;
-    s->depth_max = (uint16_t)(depth_max < JSON_DEPTH_CAP ? depth_max : JSON_DEPTH_CAP);
-    s->state = EXPECT_VALUE;
-    s->token = STRING_PLAIN;
-    s->watch = watch;
-    s->type = JSON_NONE;
-    s->dive = true;
-    s->newline = s->integer = s->escaped = s->nul = false;
-    s->kinds = 0;
 }
 
 enum json_error json_scan_feed(struct json_scan *s, struct slice piece)
@@ -327,14 +316,12 @@ enum json_error json_scan_feed(struct json_scan *s, struct slice piece)
     return json_watch_feed(s, piece);
 }
 
-enum json_error json_scan_finish(struct json_scan *s)
+enum json_error json_scan_finish_rest(struct json_scan *s)
 {
     /* only here a number ends without a byte after it */
     if (s->state == IN_NUMBER && s->depth == 0 && number_complete(s->token)) {
-        s->integer = s->token <= NUMBER_INT;
         s->state = EXPECT_NEXT;
-    }
-    if ((s->state != EXPECT_NEXT || s->depth > 0) && s->error == JSON_OK) {
+    } else if (s->error == JSON_OK) {
         s->state = FAILED;
         json_scan_fail(s, JSON_E_END, s->p);
     }

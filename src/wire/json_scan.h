@@ -41,7 +41,6 @@ struct json_scan {
     uint8_t token;      /* how far an unfinished token is; meaning by state */
     uint8_t watch;      /* containers of less depth report */
     uint8_t type;       /* enum json_type of an unfinished scalar; at the end, of the root */
-    bool dive;          /* watch the value's members too if it is an object */
     bool newline;       /* CR or LF seen outside strings */
     bool integer;       /* the last number had neither fraction nor exponent */
     bool escaped;       /* the last string that was no short one has a backslash */
@@ -69,14 +68,48 @@ enum json_state {
 };
 
 /* watch: tell of the root and, if it is an object, of its members (json_watch.h). */
-void json_scan_init(struct json_scan *s, unsigned depth_max, bool watch);
+static inline void json_scan_init(struct json_scan *s, unsigned depth_max, bool watch)
+{
+    s->p = s->end = NULL;
+    s->origin = 0;
+    s->piece_at = 0;
+    s->error = JSON_OK;
+    s->error_at = 0;
+    s->depth = 0;
+    s->depth_max = (uint16_t)(depth_max < JSON_DEPTH_CAP ? depth_max : JSON_DEPTH_CAP);
+    s->state = EXPECT_VALUE;
+    s->token = 0;
+    s->watch = watch;
+    s->type = JSON_NONE;
+    s->newline = s->integer = s->escaped = s->nul = false;
+    s->kinds = 0;
+}
+
+/* Takes n bytes for read that begin a root object, with members up to a comma in them. Only at the
+ * very begin, and when depth_max allows for an object. */
+static inline void json_scan_skip_into_object(struct json_scan *s, size_t n)
+{
+    s->origin -= n;
+    s->value_at[0] = 0;
+    s->depth = 1;
+    s->kinds = 1;
+    s->outer[0] = 0;
+    s->watch = 2;
+    s->state = EXPECT_KEY;
+}
 
 /* Scans the next piece without watching, which need not live longer than the call. The error so
  * far; the first one stays. */
 enum json_error json_scan_feed(struct json_scan *s, struct slice piece);
 
 /* No more pieces will come. JSON_OK when exactly one value and whitespace have passed. */
-enum json_error json_scan_finish(struct json_scan *s);
+enum json_error json_scan_finish_rest(struct json_scan *s);
+static inline enum json_error json_scan_finish(struct json_scan *s)
+{
+    if (s->state == EXPECT_NEXT && s->depth == 0)
+        return JSON_OK;
+    return json_scan_finish_rest(s);
+}
 
 /* Offset of the next byte. */
 static inline size_t json_scan_at(const struct json_scan *s)

@@ -19,18 +19,19 @@
 #define LIKELY(x)     __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)   __builtin_expect(!!(x), 0)
 
-/* A key or a value of a watched container. */
-struct json_token {
-    size_t at, n;     /* all of it, quotes included */
-    const char *text; /* a short string's first byte behind the quote; else NULL */
-    enum json_type type;
-    bool integer; /* a number with neither fraction nor exponent */
-};
+/* What a value is: a set of one bit for its enum json_type, and one more for a number with neither
+ * fraction nor exponent. */
+#define JSON_IS(type)   (1u << (type))
+#define JSON_IS_INTEGER (1u << 8)
 
-/* To be defined by the includer. depth: containers open around the token.
- * json_watch_key: whether the value's members are to be watched too if it is an object. */
-static inline bool json_watch_key(struct json_scan *s, unsigned depth, struct json_token key);
-static inline void json_watch_value(struct json_scan *s, unsigned depth, struct json_token value);
+/* To be defined by the includer. depth: containers open around the token; at, n: all of it, quotes
+ * included; text: the first byte behind the quote of a short string, which has no escapes; else
+ * NULL. json_watch_open: the value at hand is an object; whether to watch its members too. */
+static inline void json_watch_key(struct json_scan *s, unsigned depth, size_t at, size_t n,
+                                  const uint8_t *text);
+static inline void json_watch_value(struct json_scan *s, unsigned depth, size_t at, size_t n,
+                                    unsigned is, const uint8_t *text);
+static inline bool json_watch_open(struct json_scan *s, unsigned depth);
 
 /* ---- tokens; the long ways are in json_scan.c ---- */
 
@@ -45,27 +46,33 @@ const uint8_t *json_scan_resume(struct json_scan *s);
 const uint8_t *json_scan_space(struct json_scan *s, const uint8_t *p);
 void json_scan_fail(struct json_scan *s, enum json_error error, const uint8_t *p);
 
-/* Bytes from a short string's quote on that must be there: the quote, a block that is looked at
+/* Bytes from behind a short string's quote on that must be there: a block that is looked at
  * together, and two behind it, which are read without asking. */
-#define JSON_SHORT_ROOM (1 + 16 + 2)
+#define JSON_SHORT_ROOM (16 + 2)
+#define JSON_SHORT_MAX  16 /* longer than the content of any */
 
 /* The byte behind a string that is short and plain, from its opening quote. NULL when it is not, or
- * begins behind `last`: then it has to be looked at properly. */
-static ALWAYS_INLINE const uint8_t *json_short_string(const uint8_t *p, const uint8_t *last)
+ * begins behind `last`: then it has to be looked at properly, from *ret_rest on. */
+static ALWAYS_INLINE const uint8_t *json_short_string(const uint8_t *p, const uint8_t *last,
+                                                      const uint8_t **ret_rest)
 {
+    p++;
 #if defined(__SSE2__)
     if (LIKELY(p <= last)) {
-        unsigned stops = json_stops(p + 1);
+        unsigned stops = json_stops(p);
 
         if (LIKELY(stops != 0)) {
             p += (unsigned)__builtin_ctz(stops);
-            if (LIKELY(p[1] == '"'))
-                return p + 2;
+            if (LIKELY(*p == '"'))
+                return p + 1;
+        } else {
+            p += 16;
         }
     }
 #else
-    (void)p, (void)last;
+    (void)last;
 #endif
+    *ret_rest = p;
     return NULL;
 }
 
@@ -86,10 +93,9 @@ static ALWAYS_INLINE const uint8_t *json_short_integer(const uint8_t *p, const u
 /* What of the scan changes with every token, out of memory while the loop runs. */
 struct json_loop {
     const uint8_t *p, *end;
-    const uint8_t *last; /* where a short string may begin; NULL when nowhere */
+    const uint8_t *last; /* where a short string's content may begin; NULL: nowhere */
     uint64_t kinds;
     unsigned depth, watch;
-    bool dive;
 };
 
 static ALWAYS_INLINE size_t json_offset(const struct json_scan *s, const uint8_t *p)
@@ -110,17 +116,22 @@ static ALWAYS_INLINE void json_pause(struct json_scan *s, const struct json_loop
     s->kinds = l->kinds;
     s->depth = (uint16_t)l->depth;
     s->watch = (uint8_t)l->watch;
-    s->dive = l->dive;
     s->state = s->error == JSON_OK ? (uint8_t)state : FAILED;
 }
 
-static ALWAYS_INLINE struct json_token json_short_token(const struct json_scan *s,
-                                                        const uint8_t *open, const uint8_t *behind)
+/* A key or a value that has been taken, from its first byte to where the loop stands. */
+static ALWAYS_INLINE void json_report_key(struct json_scan *s, const struct json_loop *l,
+                                          const uint8_t *from, const uint8_t *text)
 {
-    return (struct json_token){.at = json_offset(s, open),
-                               .n = (size_t)(behind - open),
-                               .text = (const char *)open + 1,
-                               .type = JSON_STRING};
+    if (json_watched(l))
+        json_watch_key(s, l->depth, json_offset(s, from), (size_t)(l->p - from), text);
+}
+
+static ALWAYS_INLINE void json_report_value(struct json_scan *s, const struct json_loop *l,
+                                            const uint8_t *from, unsigned is, const uint8_t *text)
+{
+    if (json_watched(l))
+        json_watch_value(s, l->depth, json_offset(s, from), (size_t)(l->p - from), is, text);
 }
 
 /* Takes whitespace, of which there must be some where nothing else fits. Returns the state given,
@@ -139,38 +150,34 @@ static ALWAYS_INLINE enum json_state json_take_space(struct json_scan *s, struct
 }
 
 /* A key that is no short one, from its quote. */
-static ALWAYS_INLINE enum json_state json_take_long_key(struct json_scan *s, struct json_loop *l)
+static ALWAYS_INLINE enum json_state json_take_long_key(struct json_scan *s, struct json_loop *l,
+                                                        const uint8_t *rest)
 {
     const uint8_t *open = l->p, *behind;
 
     if (json_watched(l))
         s->key_at = json_offset(s, open);
-    behind = json_scan_string(s, open + 1);
+    behind = json_scan_string(s, rest);
     if (behind == NULL)
         return IN_KEY;
     l->p = behind;
-    if (json_watched(l))
-        l->dive = json_watch_key(s, l->depth,
-                                 (struct json_token){.at = json_offset(s, open),
-                                                     .n = (size_t)(behind - open),
-                                                     .type = JSON_STRING});
+    json_report_key(s, l, open, NULL);
     return EXPECT_COLON;
 }
 
 /* A key, and its colon if that follows at once. */
 static ALWAYS_INLINE enum json_state json_take_key(struct json_scan *s, struct json_loop *l)
 {
-    const uint8_t *behind;
+    const uint8_t *open = l->p, *behind, *rest;
 
-    if (UNLIKELY(*l->p != '"'))
+    if (UNLIKELY(*open != '"'))
         return json_take_space(s, l, EXPECT_KEY);
-    behind = json_short_string(l->p, l->last);
+    behind = json_short_string(open, l->last, &rest);
     if (UNLIKELY(behind == NULL))
-        return json_take_long_key(s, l);
-    if (json_watched(l))
-        l->dive = json_watch_key(s, l->depth, json_short_token(s, l->p, behind));
+        return json_take_long_key(s, l, rest);
     l->p = behind;
-    if (UNLIKELY(*behind != ':'))
+    json_report_key(s, l, open, open + 1);
+    if (UNLIKELY(*l->p != ':'))
         return EXPECT_COLON;
     l->p++;
     return EXPECT_VALUE;
@@ -187,7 +194,7 @@ static ALWAYS_INLINE enum json_state json_open(struct json_scan *s, struct json_
     }
     if (json_watched(l)) {
         s->value_at[l->depth] = json_offset(s, l->p);
-        if (object && l->dive)
+        if (object && json_watch_open(s, l->depth))
             l->watch = l->depth + 2;
     }
     if (UNLIKELY(l->depth % 64 == 0))
@@ -209,18 +216,22 @@ static ALWAYS_INLINE enum json_state json_close(struct json_scan *s, struct json
     if (UNLIKELY(l->depth % 64 == 0))
         l->kinds = s->outer[l->depth / 64];
     if (json_watched(l)) {
-        size_t at = s->value_at[l->depth];
-
         l->watch = l->depth + 1;
-        json_watch_value(
-            s, l->depth,
-            (struct json_token){.at = at, .n = json_offset(s, l->p) - at, .type = type});
+        json_report_value(s, l, (const uint8_t *)(s->origin + s->value_at[l->depth]), JSON_IS(type),
+                          NULL);
     }
     return EXPECT_NEXT;
 }
 
+/* What the last long scalar was. */
+static ALWAYS_INLINE unsigned json_is(const struct json_scan *s)
+{
+    return JSON_IS(s->type) | (s->type == JSON_NUMBER && s->integer ? JSON_IS_INTEGER : 0);
+}
+
 /* A scalar that is no short one. */
-static ALWAYS_INLINE enum json_state json_take_long_scalar(struct json_scan *s, struct json_loop *l)
+static ALWAYS_INLINE enum json_state json_take_long_scalar(struct json_scan *s, struct json_loop *l,
+                                                           const uint8_t *rest)
 {
     const uint8_t *from = l->p, *behind;
     enum json_state state;
@@ -246,46 +257,39 @@ static ALWAYS_INLINE enum json_state json_take_long_scalar(struct json_scan *s, 
     }
     if (json_watched(l))
         s->value_at[l->depth] = json_offset(s, from);
-    behind = state == IN_STRING   ? json_scan_string(s, from + 1)
+    behind = state == IN_STRING   ? json_scan_string(s, rest)
              : state == IN_NUMBER ? json_scan_number(s, from)
                                   : json_scan_literal(s, from);
     if (behind == NULL)
         return state;
     l->p = behind;
-    if (json_watched(l))
-        json_watch_value(s, l->depth,
-                         (struct json_token){.at = json_offset(s, from),
-                                             .n = (size_t)(behind - from),
-                                             .type = s->type,
-                                             .integer = s->integer});
+    json_report_value(s, l, from, json_is(s), NULL);
     return EXPECT_NEXT;
 }
 
 /* All of a scalar, or the bracket of a container. */
 static ALWAYS_INLINE enum json_state json_take_value(struct json_scan *s, struct json_loop *l)
 {
-    const uint8_t *from = l->p, *behind;
-    struct json_token value;
+    const uint8_t *from = l->p, *rest = from, *text, *behind;
+    unsigned is;
 
     if (*from == '"') {
-        behind = json_short_string(from, l->last);
+        behind = json_short_string(from, l->last, &rest);
         if (UNLIKELY(behind == NULL))
-            return json_take_long_scalar(s, l);
-        value = json_short_token(s, from, behind);
+            return json_take_long_scalar(s, l, rest);
+        is = JSON_IS(JSON_STRING);
+        text = from + 1;
     } else if (*from == '{' || *from == '[') {
         return json_open(s, l);
     } else {
         behind = json_short_integer(from, l->end);
         if (behind == NULL)
-            return json_take_long_scalar(s, l);
-        value = (struct json_token){.at = json_offset(s, from),
-                                    .n = (size_t)(behind - from),
-                                    .type = JSON_NUMBER,
-                                    .integer = true};
+            return json_take_long_scalar(s, l, rest);
+        is = JSON_IS(JSON_NUMBER) | JSON_IS_INTEGER;
+        text = NULL;
     }
     l->p = behind;
-    if (json_watched(l))
-        json_watch_value(s, l->depth, value);
+    json_report_value(s, l, from, is, text);
     return EXPECT_NEXT;
 }
 
@@ -347,19 +351,15 @@ static ALWAYS_INLINE enum json_state json_take_rest(struct json_scan *s, struct 
 {
     const uint8_t *behind = l->p == l->end ? NULL : json_scan_resume(s);
     bool key = s->state == IN_KEY;
-    struct json_token token = {.type = key ? JSON_STRING : s->type, .integer = s->integer};
 
     if (behind == NULL)
         return s->state;
     l->p = behind;
-    if (json_watched(l)) {
-        token.at = key ? s->key_at : s->value_at[l->depth];
-        token.n = json_offset(s, behind) - token.at;
-        if (key)
-            l->dive = json_watch_key(s, l->depth, token);
-        else
-            json_watch_value(s, l->depth, token);
-    }
+    if (key)
+        json_report_key(s, l, (const uint8_t *)(s->origin + s->key_at), NULL);
+    else if (json_watched(l))
+        json_report_value(s, l, (const uint8_t *)(s->origin + s->value_at[l->depth]), json_is(s),
+                          NULL);
     return key ? EXPECT_COLON : EXPECT_NEXT;
 }
 
@@ -375,7 +375,7 @@ static ALWAYS_INLINE enum json_state json_take_rest(struct json_scan *s, struct 
  * on that way one leads to the next without asking what the state is. */
 static ALWAYS_INLINE void json_loop(struct json_scan *s)
 {
-    struct json_loop l = {s->p, s->end, NULL, s->kinds, s->depth, s->watch, s->dive};
+    struct json_loop l = {s->p, s->end, NULL, s->kinds, s->depth, s->watch};
     enum json_state state = s->state;
 
     if (l.end - l.p >= JSON_SHORT_ROOM)
@@ -393,7 +393,8 @@ static ALWAYS_INLINE void json_loop(struct json_scan *s)
             continue;
         case EXPECT_KEY:
         key:
-            JSON_NEED_BYTE(EXPECT_KEY);
+            if (UNLIKELY(l.p >= l.last))
+                JSON_NEED_BYTE(EXPECT_KEY);
             state = json_take_key(s, &l);
             if (LIKELY(state == EXPECT_VALUE))
                 goto value_here;

@@ -16,7 +16,8 @@ struct hunt {
 };
 static_assert(sizeof(struct hunt) <= sizeof(struct rpc_id_hunt), "opaque must hold a hunt");
 
-static inline bool json_watch_key(struct json_scan *json, unsigned depth, struct json_token key)
+static inline void json_watch_key(struct json_scan *json, unsigned depth, size_t at, size_t n,
+                                  const uint8_t *text)
 {
     struct hunt *h = container_of(json, struct hunt, json);
     char store[8];
@@ -24,30 +25,37 @@ static inline bool json_watch_key(struct json_scan *json, unsigned depth, struct
 
     (void)depth; /* there is but one that is watched and has keys */
     if (h->found)
-        return false;
-    token = json_carry_take(&h->carry, json, key.at, key.n);
+        return;
+    token = json_carry_take(&h->carry, json, at, n);
     h->is_id =
-        slice_is(json_plain(token, json->escaped && key.text == NULL, store, sizeof(store)), "id");
-    return false;
+        slice_is(json_plain(token, text == NULL && json->escaped, store, sizeof(store)), "id");
 }
 
-static inline void json_watch_value(struct json_scan *json, unsigned depth, struct json_token value)
+static inline void json_watch_value(struct json_scan *json, unsigned depth, size_t at, size_t n,
+                                    unsigned is, const uint8_t *text)
 {
     struct hunt *h = container_of(json, struct hunt, json);
     struct slice token;
 
-    (void)depth;
+    (void)depth, (void)text;
     if (!h->is_id)
         return;
     h->is_id = false;
-    if (value.type != JSON_STRING && !(value.type == JSON_NUMBER && value.integer))
+    if (!(is & (JSON_IS(JSON_STRING) | JSON_IS_INTEGER)))
         return;
-    token = json_carry_take(&h->carry, json, value.at, value.n);
+    token = json_carry_take(&h->carry, json, at, n);
     if (token.n == 0 || token.n > JSON_CARRY_MAX)
         return;
     memmove(h->carry.bytes, token.p, token.n);
     h->carry.n = (uint16_t)token.n;
     h->found = true;
+}
+
+/* Of the root's members alone. */
+static inline bool json_watch_open(struct json_scan *json, unsigned depth)
+{
+    (void)json;
+    return depth == 0;
 }
 
 void rpc_id_hunt_init(struct rpc_id_hunt *h)

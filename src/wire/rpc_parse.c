@@ -25,6 +25,7 @@
 
 enum member {
     M_OTHER,
+    M_ROOT, /* no member, but has its rule */
     /* the message */
     M_JSONRPC,
     M_ID,
@@ -71,135 +72,97 @@ enum member {
     M_M_SUBSCRIPTION_ID,
     M_COUNT
 };
+#define BIT(member) (UINT64_C(1) << (member))
 static_assert(M_COUNT <= 64, "one bit each in `seen`");
 
 enum object { O_OTHER, O_MESSAGE, O_PARAMS, O_RESULT, O_ERROR, O_META };
 
-/* A set of value types, one bit for each enum json_type and one for numbers that are integers. */
-#define IS(type)   (1u << (type))
-#define IS_INTEGER (1u << 8)
-#define IS_ANY     0xffffu
-#define IS_TOKEN   (IS(JSON_STRING) | IS_INTEGER)
+#define IS_ANY    0xffffu
+#define IS_STRING JSON_IS(JSON_STRING)
+#define IS_OBJECT JSON_IS(JSON_OBJECT)
+#define IS_TOKEN  (IS_STRING | JSON_IS_INTEGER)
+
+/* What there is to do about a value besides noting where it lies. */
+enum {
+    NOTE_BATCH = 1,
+    NOTE_JSONRPC = 2,
+    NOTE_ID = 4,
+    NOTE_TEXT = 8, /* may not contain U+0000 */
+    NOTE_METHOD = 16,
+    NOTE_TOKEN = 32, /* params.progressToken */
+    NOTE_WHOLE = 64, /* the member lies where its key begins */
+};
+
+/* Longest name in rules, and one. The names that the protocol reserves are longer. */
+#define NAME_MAX 16
 
 struct rule {
+    char name[NAME_MAX];
+    uint64_t bit;    /* in sets of members; none for M_OTHER */
     uint16_t span;   /* where in struct rpc_msg; 0: nowhere (there stands kind) */
     uint16_t accept; /* types that are noted */
     uint8_t note;    /* NOTE_ bits */
     uint8_t opens;   /* enum object: which list the members of the value belong to */
-};
-enum {
-    NOTE_WHOLE = 1,   /* the member from its key on, not the value alone */
-    NOTE_TEXT = 2,    /* may not contain U+0000 */
-    NOTE_SPECIAL = 4, /* note_special knows more */
+    uint8_t also;    /* enum member: another in this list whose name is as long; M_OTHER: none */
 };
 
-#define SPAN(member) .span = offsetof(struct rpc_msg, member)
+#define RULE(member, text, ...) [member] = {.name = text, .bit = BIT(member), __VA_ARGS__}
+#define SPAN(member)            .span = offsetof(struct rpc_msg, member)
 
 static const struct rule rules[M_COUNT] = {
-    [M_JSONRPC] = {.accept = IS(JSON_STRING), .note = NOTE_SPECIAL},
-    [M_ID] = {SPAN(id), .accept = IS_TOKEN, .note = NOTE_SPECIAL},
-    [M_METHOD] = {SPAN(method_raw), .accept = IS(JSON_STRING), .note = NOTE_SPECIAL | NOTE_TEXT},
-    [M_PARAMS] = {SPAN(params), .accept = IS(JSON_OBJECT), .opens = O_PARAMS},
-    [M_RESULT] = {SPAN(result), .accept = IS_ANY, .opens = O_RESULT},
-    [M_ERROR] = {SPAN(error), .accept = IS(JSON_OBJECT), .opens = O_ERROR},
+    RULE(M_ROOT, "", .accept = JSON_IS(JSON_ARRAY), .note = NOTE_BATCH, .opens = O_MESSAGE),
+    RULE(M_JSONRPC, "jsonrpc", .accept = IS_STRING, .note = NOTE_JSONRPC),
+    RULE(M_ID, "id", SPAN(id), .accept = IS_TOKEN, .note = NOTE_ID),
+    RULE(M_METHOD, "method", SPAN(method_raw), .accept = IS_STRING, .note = NOTE_METHOD | NOTE_TEXT,
+         .also = M_PARAMS),
+    RULE(M_PARAMS, "params", SPAN(params), .accept = IS_OBJECT, .opens = O_PARAMS),
+    RULE(M_RESULT, "result", SPAN(result), .accept = IS_ANY, .opens = O_RESULT, .also = M_METHOD),
+    RULE(M_ERROR, "error", SPAN(error), .accept = IS_OBJECT, .opens = O_ERROR),
 
-    [M_P_META] = {SPAN(meta), .accept = IS(JSON_OBJECT), .opens = O_META},
-    [M_P_TOKEN] = {.accept = IS_TOKEN, .note = NOTE_SPECIAL},
-    [M_P_PROGRESS] = {SPAN(progress), .accept = IS(JSON_NUMBER)},
-    [M_P_REQUEST_ID] = {SPAN(request_id), .accept = IS_TOKEN},
-    [M_P_NAME] = {SPAN(name), .accept = IS(JSON_STRING), .note = NOTE_TEXT},
-    [M_P_URI] = {SPAN(uri), .accept = IS(JSON_STRING), .note = NOTE_TEXT},
-    [M_P_LEVEL] = {SPAN(level), .accept = IS(JSON_STRING)},
-    [M_P_VERSION] = {SPAN(protocol_version), .accept = IS(JSON_STRING)},
-    [M_P_CAPABILITIES] = {SPAN(capabilities), .accept = IS(JSON_OBJECT)},
-    [M_P_CLIENT_INFO] = {SPAN(client_info), .accept = IS(JSON_OBJECT)},
-    [M_P_TASK] = {SPAN(task), .accept = IS(JSON_OBJECT)},
-    [M_P_TASK_ID] = {SPAN(task_id), .accept = IS(JSON_STRING)},
-    [M_P_ELICITATION_ID] = {SPAN(elicitation_id), .accept = IS(JSON_STRING)},
+    RULE(M_P_META, "_meta", SPAN(meta), .accept = IS_OBJECT, .opens = O_META, .also = M_P_LEVEL),
+    RULE(M_P_TOKEN, "progressToken", .accept = IS_TOKEN, .note = NOTE_TOKEN,
+         .also = M_P_ELICITATION_ID),
+    RULE(M_P_PROGRESS, "progress", SPAN(progress), .accept = JSON_IS(JSON_NUMBER)),
+    RULE(M_P_REQUEST_ID, "requestId", SPAN(request_id), .accept = IS_TOKEN),
+    RULE(M_P_NAME, "name", SPAN(name), .accept = IS_STRING, .note = NOTE_TEXT, .also = M_P_TASK),
+    RULE(M_P_URI, "uri", SPAN(uri), .accept = IS_STRING, .note = NOTE_TEXT),
+    RULE(M_P_ARGUMENTS, "arguments", .accept = 0, .also = M_P_REQUEST_ID),
+    RULE(M_P_LEVEL, "level", SPAN(level), .accept = IS_STRING),
+    RULE(M_P_VERSION, "protocolVersion", SPAN(protocol_version), .accept = IS_STRING),
+    RULE(M_P_CAPABILITIES, "capabilities", SPAN(capabilities), .accept = IS_OBJECT),
+    RULE(M_P_CLIENT_INFO, "clientInfo", SPAN(client_info), .accept = IS_OBJECT),
+    RULE(M_P_TASK, "task", SPAN(task), .accept = IS_OBJECT),
+    RULE(M_P_TASK_ID, "taskId", SPAN(task_id), .accept = IS_STRING),
+    RULE(M_P_ELICITATION_ID, "elicitationId", SPAN(elicitation_id), .accept = IS_STRING),
 
-    [M_R_META] = {SPAN(meta), .accept = IS(JSON_OBJECT), .opens = O_META},
-    [M_R_VERSION] = {SPAN(protocol_version), .accept = IS(JSON_STRING)},
-    [M_R_CAPABILITIES] = {SPAN(capabilities), .accept = IS(JSON_OBJECT)},
-    [M_R_SERVER_INFO] = {SPAN(server_info), .accept = IS(JSON_OBJECT)},
-    [M_R_INSTRUCTIONS] = {SPAN(instructions), .accept = IS(JSON_STRING)},
-    [M_R_TYPE] = {SPAN(result_type), .accept = IS_ANY, .note = NOTE_WHOLE},
-    [M_R_TTL_MS] = {SPAN(ttl_ms), .accept = IS_ANY, .note = NOTE_WHOLE},
-    [M_R_CACHE_SCOPE] = {SPAN(cache_scope), .accept = IS_ANY, .note = NOTE_WHOLE},
+    RULE(M_R_META, "_meta", SPAN(meta), .accept = IS_OBJECT, .opens = O_META, .also = M_R_TTL_MS),
+    RULE(M_R_VERSION, "protocolVersion", SPAN(protocol_version), .accept = IS_STRING),
+    RULE(M_R_CAPABILITIES, "capabilities", SPAN(capabilities), .accept = IS_OBJECT,
+         .also = M_R_INSTRUCTIONS),
+    RULE(M_R_SERVER_INFO, "serverInfo", SPAN(server_info), .accept = IS_OBJECT, .also = M_R_TYPE),
+    RULE(M_R_INSTRUCTIONS, "instructions", SPAN(instructions), .accept = IS_STRING),
+    RULE(M_R_TYPE, "resultType", SPAN(result_type), .accept = IS_ANY, .note = NOTE_WHOLE,
+         .also = M_R_CACHE_SCOPE),
+    RULE(M_R_TTL_MS, "ttlMs", SPAN(ttl_ms), .accept = IS_ANY, .note = NOTE_WHOLE),
+    RULE(M_R_CACHE_SCOPE, "cacheScope", SPAN(cache_scope), .accept = IS_ANY, .note = NOTE_WHOLE),
 
-    [M_E_CODE] = {SPAN(error_code), .accept = IS_INTEGER},
-    [M_E_MESSAGE] = {SPAN(error_message), .accept = IS(JSON_STRING)},
-    [M_E_DATA] = {SPAN(error_data), .accept = IS_ANY},
+    RULE(M_E_CODE, "code", SPAN(error_code), .accept = JSON_IS_INTEGER, .also = M_E_DATA),
+    RULE(M_E_MESSAGE, "message", SPAN(error_message), .accept = IS_STRING),
+    RULE(M_E_DATA, "data", SPAN(error_data), .accept = IS_ANY),
 
-    [M_M_TOKEN] = {SPAN(progress_token), .accept = IS_TOKEN},
-    [M_M_VERSION] = {SPAN(claim), .accept = IS_ANY},
-    [M_M_RELATED_TASK] = {SPAN(related_task), .accept = IS(JSON_OBJECT)},
+    RULE(M_M_TOKEN, "progressToken", SPAN(progress_token), .accept = IS_TOKEN),
+    RULE(M_M_VERSION, "", SPAN(claim), .accept = IS_ANY),
+    RULE(M_M_RELATED_TASK, "", SPAN(related_task), .accept = IS_OBJECT),
+    RULE(M_M_CLIENT_INFO, "", .accept = 0),
+    RULE(M_M_CLIENT_CAPABILITIES, "", .accept = 0),
+    RULE(M_M_LOG_LEVEL, "", .accept = 0),
+    RULE(M_M_SERVER_INFO, "", .accept = 0),
+    RULE(M_M_SUBSCRIPTION_ID, "", .accept = 0),
 };
 
-struct rpc_scan {
-    struct json_scan json;
-    struct rpc_msg *msg; /* what is being filled */
-    uint64_t seen;       /* bit per enum member: occurred */
-    uint64_t refused; /* bit per enum member: occurred with a type that its rule does not accept */
-    uint64_t doubled; /* bit per enum member: occurred more than once */
-    size_t doubled_at, nul_at;
-    struct span notified_token; /* params.progressToken */
-    size_t key_at[JSON_WATCH_MAX + 1];
-    uint8_t member[JSON_WATCH_MAX + 1]; /* enum member at hand, by depth of its object */
-    uint8_t object[JSON_WATCH_MAX + 2]; /* enum object, by depth */
-    uint8_t root;                       /* enum json_type; JSON_NONE until the text is complete */
-    bool is_v2;                         /* "jsonrpc":"2.0" stands there */
-    bool id_null;                       /* "id":null stands there */
-    bool nul;                           /* U+0000 in method, name or uri, the first at nul_at */
-    char plain[64];                     /* longer than any name we know */
-    struct json_carry carry;
-};
-
-/* ---- keys ---- */
-
-/* The names that are shorter than NAME_MAX, all but the reserved ones. */
-#define NAME_MAX 16
-
-static const char names[M_COUNT][NAME_MAX] = {
-    [M_JSONRPC] = "jsonrpc",
-    [M_ID] = "id",
-    [M_METHOD] = "method",
-    [M_PARAMS] = "params",
-    [M_RESULT] = "result",
-    [M_ERROR] = "error",
-
-    [M_P_META] = "_meta",
-    [M_P_TOKEN] = "progressToken",
-    [M_P_PROGRESS] = "progress",
-    [M_P_REQUEST_ID] = "requestId",
-    [M_P_NAME] = "name",
-    [M_P_URI] = "uri",
-    [M_P_ARGUMENTS] = "arguments",
-    [M_P_LEVEL] = "level",
-    [M_P_VERSION] = "protocolVersion",
-    [M_P_CAPABILITIES] = "capabilities",
-    [M_P_CLIENT_INFO] = "clientInfo",
-    [M_P_TASK] = "task",
-    [M_P_TASK_ID] = "taskId",
-    [M_P_ELICITATION_ID] = "elicitationId",
-
-    [M_R_META] = "_meta",
-    [M_R_VERSION] = "protocolVersion",
-    [M_R_CAPABILITIES] = "capabilities",
-    [M_R_SERVER_INFO] = "serverInfo",
-    [M_R_INSTRUCTIONS] = "instructions",
-    [M_R_TYPE] = "resultType",
-    [M_R_TTL_MS] = "ttlMs",
-    [M_R_CACHE_SCOPE] = "cacheScope",
-
-    [M_E_CODE] = "code",
-    [M_E_MESSAGE] = "message",
-    [M_E_DATA] = "data",
-
-    [M_M_TOKEN] = "progressToken",
-};
-
-/* A member by the length of its name, which few share: the first of that length in each object. */
+/* The members by the length of their names: the first of each length in each object. */
 static const uint8_t by_length[][NAME_MAX] = {
+    [O_OTHER] = {0},
     [O_MESSAGE] = {[2] = M_ID, [5] = M_ERROR, [6] = M_RESULT, [7] = M_JSONRPC},
     [O_PARAMS] = {[3] = M_P_URI,
                   [4] = M_P_NAME,
@@ -217,20 +180,26 @@ static const uint8_t by_length[][NAME_MAX] = {
     [O_META] = {[13] = M_M_TOKEN},
 };
 
-/* And the next one of that length. */
-static const uint8_t also[M_COUNT] = {
-    [M_RESULT] = M_METHOD,
-    [M_METHOD] = M_PARAMS,
-    [M_P_NAME] = M_P_TASK,
-    [M_P_META] = M_P_LEVEL,
-    [M_P_ARGUMENTS] = M_P_REQUEST_ID,
-    [M_P_TOKEN] = M_P_ELICITATION_ID,
-    [M_R_META] = M_R_TTL_MS,
-    [M_R_SERVER_INFO] = M_R_TYPE,
-    [M_R_TYPE] = M_R_CACHE_SCOPE,
-    [M_R_CAPABILITIES] = M_R_INSTRUCTIONS,
-    [M_E_CODE] = M_E_DATA,
+struct rpc_scan {
+    struct json_scan json;
+    struct rpc_msg *msg; /* what is being filled */
+    uint64_t seen;       /* bit per enum member: occurred */
+    uint64_t refused; /* bit per enum member: occurred with a type that its rule does not accept */
+    uint64_t nulls;   /* bit per enum member: was refused, being null */
+    uint64_t doubled; /* bit per enum member: occurred more than once */
+    size_t doubled_at, nul_at;
+    struct span notified_token; /* params.progressToken */
+    size_t key_at[JSON_WATCH_MAX + 1];
+    const struct rule *rule[JSON_WATCH_MAX + 1]; /* of the member at hand, by depth of its object */
+    const uint8_t *names[JSON_WATCH_MAX + 2];    /* of by_length, by depth of the object */
+    bool is_batch;                               /* the root is an array, and complete */
+    bool is_v2;                                  /* "jsonrpc":"2.0" stands there */
+    bool nul;       /* U+0000 in method, name or uri, the first at nul_at */
+    char plain[64]; /* longer than any name we know */
+    struct json_carry carry;
 };
+
+/* ---- keys ---- */
 
 static __attribute__((noinline)) enum member reserved_member(struct slice key)
 {
@@ -255,100 +224,121 @@ static __attribute__((noinline)) enum member reserved_member(struct slice key)
     return M_OTHER;
 }
 
-static ALWAYS_INLINE enum member member_of(enum object object, struct slice key)
+/* names: the row of by_length that the key's object has. */
+static ALWAYS_INLINE const struct rule *rule_of(const uint8_t *names, const char *key, size_t n)
 {
-    unsigned member;
+    unsigned member = names[n];
 
-    if (UNLIKELY(key.n >= NAME_MAX))
-        return object == O_META ? reserved_member(key) : M_OTHER;
-    member = by_length[object][key.n];
-    while (member != M_OTHER && !same_bytes(names[member], key.p, key.n))
-        member = also[member];
-    return (enum member)member;
+    while (member != M_OTHER && !same_bytes(rules[member].name, key, n))
+        member = rules[member].also;
+    return &rules[member];
 }
 
-/* The content of a string with escapes, or of one that a cut went through. Borrowed until the next
- * call. */
-static __attribute__((noinline)) struct slice pieced_content(struct rpc_scan *s, size_t at,
-                                                             size_t n)
+/* The content of a string with escapes, or of one that a cut went through, or is long. Borrowed
+ * until the next call. */
+static struct slice long_content(struct rpc_scan *s, size_t at, size_t n)
 {
     return json_plain(json_carry_take(&s->carry, &s->json, at, n), s->json.escaped, s->plain,
                       sizeof(s->plain));
 }
 
-static ALWAYS_INLINE struct slice string_content(struct rpc_scan *s, struct json_token t)
+static struct slice content(struct rpc_scan *s, size_t at, size_t n, const uint8_t *text)
 {
-    return LIKELY(t.text != NULL) ? slice_of(t.text, t.n - 2) : pieced_content(s, t.at, t.n);
+    return text != NULL ? slice_of((const char *)text, n - 2) : long_content(s, at, n);
 }
 
-static ALWAYS_INLINE bool json_watch_key(struct json_scan *json, unsigned depth,
-                                         struct json_token key)
+static __attribute__((noinline)) const struct rule *
+rule_of_long(struct rpc_scan *s, const uint8_t *names, size_t at, size_t n)
+{
+    struct slice key = long_content(s, at, n);
+
+    if (key.n < NAME_MAX)
+        return rule_of(names, key.p, key.n);
+    return &rules[names == by_length[O_META] ? reserved_member(key) : M_OTHER];
+}
+
+static ALWAYS_INLINE void json_watch_key(struct json_scan *json, unsigned depth, size_t at,
+                                         size_t n, const uint8_t *text)
 {
     struct rpc_scan *s = container_of(json, struct rpc_scan, json);
-    enum member member = member_of(s->object[depth], string_content(s, key));
-    uint64_t bit = UINT64_C(1) << member;
+    const uint8_t *names = s->names[depth];
+    const struct rule *rule;
 
-    s->member[depth] = (uint8_t)member;
-    s->object[depth + 1] = rules[member].opens;
-    if (member == M_OTHER)
-        return false;
-    s->key_at[depth] = key.at;
-    if (s->seen & bit) {
+    static_assert(NAME_MAX >= JSON_SHORT_MAX, "a short key has a place in by_length");
+    if (LIKELY(text != NULL))
+        rule = rule_of(names, (const char *)text, n - 2);
+    else
+        rule = rule_of_long(s, names, at, n);
+    s->rule[depth] = rule;
+    s->key_at[depth] = at;
+    if (UNLIKELY(s->seen & rule->bit)) {
         if (s->doubled == 0)
-            s->doubled_at = key.at;
-        s->doubled |= bit;
+            s->doubled_at = at;
+        s->doubled |= rule->bit;
     }
-    s->seen |= bit;
-    return rules[member].opens != O_OTHER;
+    s->seen |= rule->bit;
+}
+
+static ALWAYS_INLINE bool json_watch_open(struct json_scan *json, unsigned depth)
+{
+    struct rpc_scan *s = container_of(json, struct rpc_scan, json);
+    enum object opens = s->rule[depth]->opens;
+
+    s->names[depth + 1] = by_length[opens];
+    return opens != O_OTHER;
 }
 
 /* ---- values ---- */
 
-/* What rules alone cannot say about a value of the right type. */
-static ALWAYS_INLINE void note_special(struct rpc_scan *s, enum member member,
-                                       struct json_token value)
+static inline struct span *span_of(const struct rpc_scan *s, const struct rule *rule)
 {
-    if (member == M_JSONRPC)
-        s->is_v2 = slice_eq(string_content(s, value), SLICE("2.0"));
-    else if (member == M_ID)
-        s->msg->id_is_string = value.type == JSON_STRING;
-    else if (member == M_METHOD)
-        s->msg->method = mcp_method_parse(string_content(s, value));
-    else if (member == M_P_TOKEN)
-        s->notified_token = (struct span){value.at, value.n};
-    if ((rules[member].note & NOTE_TEXT) && value.text == NULL && s->json.nul && !s->nul) {
-        s->nul = true;
-        s->nul_at = value.at;
+    return (struct span *)((char *)s->msg + rule->span);
+}
+
+/* What more there is to do about a value than to note its span. */
+static ALWAYS_INLINE void note(struct rpc_scan *s, unsigned depth, struct span at, unsigned is,
+                               const uint8_t *text)
+{
+    const struct rule *rule = s->rule[depth];
+
+    if (rule->note & NOTE_JSONRPC) {
+        struct slice version = content(s, at.off, at.n, text);
+
+        s->is_v2 = version.n == 3 && memcmp(version.p, "2.0", 3) == 0;
+    } else if (rule->note & NOTE_ID) {
+        s->msg->id_is_string = is == IS_STRING;
+    } else if (rule->note & NOTE_TEXT) {
+        if (text == NULL && s->json.nul && !s->nul) {
+            s->nul = true;
+            s->nul_at = at.off;
+        }
+        if (rule->note & NOTE_METHOD)
+            s->msg->method = mcp_method_parse(content(s, at.off, at.n, text));
+    } else if (rule->note & NOTE_WHOLE) {
+        *span_of(s, rule) = (struct span){s->key_at[depth], at.off + at.n - s->key_at[depth]};
+    } else if (rule->note & NOTE_TOKEN) {
+        s->notified_token = at;
+    } else {
+        s->is_batch = true;
     }
 }
 
-static ALWAYS_INLINE void json_watch_value(struct json_scan *json, unsigned depth,
-                                           struct json_token value)
+static ALWAYS_INLINE void json_watch_value(struct json_scan *json, unsigned depth, size_t at,
+                                           size_t n, unsigned is, const uint8_t *text)
 {
     struct rpc_scan *s = container_of(json, struct rpc_scan, json);
-    unsigned type = IS(value.type);
-    enum member member = s->member[depth];
-    const struct rule *rule = &rules[member];
-    struct span at = {value.at, value.n};
+    const struct rule *rule = s->rule[depth];
 
-    if (member == M_OTHER) {
-        if (depth == 0)
-            s->root = value.type;
+    if (!(rule->accept & is)) {
+        s->refused |= rule->bit;
+        if (is == JSON_IS(JSON_NULL))
+            s->nulls |= rule->bit;
         return;
     }
-    if (value.type == JSON_NUMBER && value.integer)
-        type |= IS_INTEGER;
-    if (UNLIKELY(!(rule->accept & type))) {
-        s->refused |= UINT64_C(1) << member;
-        s->id_null |= member == M_ID && value.type == JSON_NULL;
-        return;
-    }
-    if (rule->note & NOTE_WHOLE)
-        at = (struct span){s->key_at[depth], value.at + value.n - s->key_at[depth]};
     if (rule->span != 0)
-        *(struct span *)((char *)s->msg + rule->span) = at;
-    if (rule->note & (NOTE_SPECIAL | NOTE_TEXT))
-        note_special(s, member, value);
+        *span_of(s, rule) = (struct span){at, n};
+    if (rule->note != 0)
+        note(s, depth, (struct span){at, n}, is, text);
 }
 
 /* ---- the verdict ---- */
@@ -358,10 +348,16 @@ static inline bool has(uint64_t set, enum member m)
     return set >> m & 1;
 }
 
-/* What the message looks like, right or wrong. */
-static enum rpc_kind looks_like(const struct rpc_scan *s)
+/* Whether one of the members is in the set. */
+static inline bool any(uint64_t set, uint64_t members)
 {
-    if (s->root == JSON_ARRAY)
+    return (set & members) != 0;
+}
+
+/* What the message looks like, right or wrong. */
+static inline enum rpc_kind looks_like(const struct rpc_scan *s)
+{
+    if (s->is_batch)
         return RPC_BATCH;
     if (has(s->seen, M_METHOD))
         return has(s->seen, M_ID) ? RPC_REQUEST : RPC_NOTIFICATION;
@@ -371,22 +367,20 @@ static enum rpc_kind looks_like(const struct rpc_scan *s)
 }
 
 /* Whether the members are there, and of the types, that the kind of message asks for. */
-static bool shape_ok(const struct rpc_scan *s, enum rpc_kind kind)
+static inline bool shape_ok(const struct rpc_scan *s, enum rpc_kind kind)
 {
-    bool result = has(s->seen, M_RESULT), error = has(s->seen, M_ERROR);
-
     if (!s->is_v2)
         return false;
     switch (kind) {
     case RPC_REQUEST:
     case RPC_NOTIFICATION:
-        return !result && !error && !has(s->refused, M_ID) && !has(s->refused, M_METHOD) &&
-               !has(s->refused, M_PARAMS);
+        return !any(s->seen, BIT(M_RESULT) | BIT(M_ERROR)) &&
+               !any(s->refused, BIT(M_ID) | BIT(M_METHOD) | BIT(M_PARAMS));
     case RPC_RESULT:
-        return !error && !has(s->seen, M_PARAMS) && s->msg->id.n > 0;
+        return !any(s->seen, BIT(M_ERROR) | BIT(M_PARAMS)) && s->msg->id.n > 0;
     case RPC_ERROR:
         return !has(s->seen, M_PARAMS) && !has(s->refused, M_ERROR) &&
-               (!has(s->refused, M_ID) || s->id_null);
+               (!has(s->refused, M_ID) || has(s->nulls, M_ID));
     case RPC_INVALID:
     case RPC_BATCH:
         break;
@@ -436,7 +430,7 @@ static enum rpc_error judge(struct rpc_scan *s, size_t *ret_at)
 }
 
 /* All that a message with a fault is good for: what it was, and whom to answer. */
-static void keep_envelope(struct rpc_scan *s)
+static __attribute__((noinline)) void keep_envelope(struct rpc_scan *s)
 {
     struct rpc_msg *m = s->msg;
     struct rpc_msg left = {.kind = m->kind, .has_newline = m->has_newline};
@@ -454,17 +448,15 @@ static inline void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_
 {
     json_scan_init(&s->json, depth_max, true);
     s->msg = m;
-    s->seen = s->refused = s->doubled = 0;
+    s->seen = s->refused = s->nulls = s->doubled = 0;
     s->notified_token = (struct span){0, 0};
-    s->member[0] = M_OTHER;
-    s->object[1] = O_MESSAGE;
-    s->root = JSON_NONE;
-    s->is_v2 = s->id_null = s->nul = false;
+    s->rule[0] = &rules[M_ROOT];
+    s->is_batch = s->is_v2 = s->nul = false;
     s->carry.n = 0;
     *m = (struct rpc_msg){.kind = RPC_INVALID};
 }
 
-static enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
+static ALWAYS_INLINE enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
 {
     struct rpc_msg *m = s->msg;
     enum json_error fault = json_scan_finish(&s->json);
@@ -486,9 +478,20 @@ static enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
     return error;
 }
 
-static enum json_error feed(struct rpc_scan *s, struct slice piece)
+/* Most messages begin with the same bytes. What the scan is behind them is known; returns what is
+ * left to be read then. */
+static inline struct slice usual_begin(struct rpc_scan *s, struct slice text)
 {
-    return json_watch_feed(&s->json, piece);
+    static const char usual[] = "{\"jsonrpc\":\"2.0\",";
+    const size_t n = sizeof(usual) - 1;
+
+    if (text.n <= n || s->json.depth_max == 0 || memcmp(text.p, usual, n) != 0)
+        return text;
+    json_scan_skip_into_object(&s->json, n);
+    json_watch_open(&s->json, 0);
+    s->seen = BIT(M_JSONRPC);
+    s->is_v2 = true;
+    return slice_of(text.p + n, text.n - n);
 }
 
 enum rpc_error rpc_parse(struct slice text, unsigned depth_max, struct rpc_msg *m, size_t *ret_at)
@@ -496,7 +499,8 @@ enum rpc_error rpc_parse(struct slice text, unsigned depth_max, struct rpc_msg *
     struct rpc_scan s;
 
     scan_init(&s, depth_max, m);
-    feed(&s, text);
+    text = usual_begin(&s, text);
+    json_watch_feed(&s.json, text);
     return scan_finish(&s, ret_at);
 }
 
@@ -515,7 +519,7 @@ struct rpc_scan *rpc_scan_new(unsigned depth_max)
 
 enum rpc_error rpc_scan_feed(struct rpc_scan *s, struct slice piece)
 {
-    enum json_error fault = feed(s, piece);
+    enum json_error fault = json_watch_feed(&s->json, piece);
 
     if (fault != JSON_OK)
         return fault == JSON_E_DEPTH ? RPC_E_DEPTH : RPC_E_PARSE;
