@@ -69,46 +69,55 @@ static const uint8_t *fail(struct json_scan *s, enum json_error error, const uin
 /* Blocks of 16 bytes that are looked at before the wider instructions are worth their call. */
 #define NARROW_BLOCKS 8
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* What may follow a backslash, besides u. */
+static const bool simple[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+                                 ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
 
-/* Goes on after a backslash, as far as s->token says. */
-static const uint8_t *escape(struct json_scan *s, const uint8_t *p, const uint8_t *end)
-{
-    static const bool simple[256] = {
-        ['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1, ['n'] = 1, ['r'] = 1, ['t'] = 1};
+/* A digit's value, and one more; 0 for what is none. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
-    if (LIKELY(p < end) && s->token == STRING_ESCAPE && simple[*p]) {
-        s->token = STRING_PLAIN;
-        return p + 1;
-    }
+/* What is left of an escape, as far as s->token says. */
+static __attribute__((noinline)) const uint8_t *escape_rest(struct json_scan *s, const uint8_t *p,
+                                                            const uint8_t *end)
+{
     for (; s->token != STRING_PLAIN; p++) {
-        int digit;
-
         if (p == end)
             return NULL;
         if (s->token == STRING_ESCAPE) {
-            if (*p != 'u')
+            if (*p != 'u' && !simple[*p])
                 return fail(s, JSON_E_SYNTAX, p);
-            s->token = STRING_HEX;
+            s->token = *p == 'u' ? STRING_HEX : STRING_PLAIN;
             s->hex = 0;
             continue;
         }
-        digit = hex_value(*p);
-        if (digit < 0)
+        if (hex_digit[*p] == 0)
             return fail(s, JSON_E_SYNTAX, p);
-        s->hex = (uint16_t)(s->hex << 4 | digit);
+        s->hex = (uint16_t)(s->hex << 4 | (hex_digit[*p] - 1));
         if (++s->token == STRING_HEX_END) {
             s->token = STRING_PLAIN;
             s->nul |= s->hex == 0;
         }
     }
     return p;
+}
+
+/* An escape from its backslash; in one go when all of it is there. */
+static inline const uint8_t *escape(struct json_scan *s, const uint8_t *p, const uint8_t *end)
+{
+    s->escaped = true;
+    if (LIKELY(end - p >= 2 && simple[p[1]]))
+        return p + 2;
+    if (end - p >= 6 && p[1] == 'u' && hex_digit[p[2]] != 0 && hex_digit[p[3]] != 0 &&
+        hex_digit[p[4]] != 0 && hex_digit[p[5]] != 0) {
+        s->nul |= memcmp(p + 2, "0000", 4) == 0;
+        return p + 6;
+    }
+    s->token = STRING_ESCAPE;
+    return escape_rest(s, p + 1, end);
 }
 
 /* Goes on with the sequence that the last piece's end cut. An error is at its first byte, as in one
@@ -182,20 +191,22 @@ static const uint8_t *string_rest(struct json_scan *s, const uint8_t *p)
 {
     const uint8_t *end = s->end;
 
-    if (UNLIKELY(s->token != STRING_PLAIN))
-        p = s->token == STRING_UTF8 ? cut_sequence(s, p, end) : escape(s, p, end);
-    while (p != NULL && (p = ascii_run(s, p)) < end) {
-        if (LIKELY(*p == '"'))
-            return p + 1;
+    if (s->token != STRING_PLAIN)
+        p = s->token == STRING_UTF8 ? cut_sequence(s, p, end) : escape_rest(s, p, end);
+    while (p != NULL && p < end) {
         if (*p == '\\') {
-            s->escaped = true;
-            s->token = STRING_ESCAPE;
-            p = escape(s, p + 1, end);
-        } else if (*p < 0x20) {
-            return fail(s, JSON_E_SYNTAX, p);
-        } else {
-            p = high_run(s, p);
+            p = escape(s, p, end); /* another one follows more often than chance has it */
+            continue;
         }
+        p = ascii_run(s, p);
+        if (p == end)
+            break;
+        if (*p == '"')
+            return p + 1;
+        if (*p < 0x20)
+            return fail(s, JSON_E_SYNTAX, p);
+        if (*p >= 0x80)
+            p = high_run(s, p);
     }
     return NULL;
 }
@@ -204,6 +215,9 @@ const uint8_t *json_scan_string(struct json_scan *s, const uint8_t *p)
 {
     s->escaped = s->nul = false;
     s->token = STRING_PLAIN;
+    p = ascii_run(s, p);
+    if (LIKELY(p < s->end && *p == '"'))
+        return p + 1;
     return string_rest(s, p);
 }
 
@@ -238,9 +252,27 @@ static const uint8_t *number_rest(struct json_scan *s, const uint8_t *p, unsigne
     return NULL;
 }
 
-const uint8_t *json_scan_number(struct json_scan *s, const uint8_t *p)
+static inline const uint8_t *digits(const uint8_t *p, const uint8_t *end)
 {
-    return number_rest(s, p, NUMBER_START);
+    while (p < end && (uint8_t)(*p - '0') <= 9)
+        p++;
+    return p;
+}
+
+/* Without an exponent, and whole, a number needs no table. */
+const uint8_t *json_scan_number(struct json_scan *s, const uint8_t *from)
+{
+    const uint8_t *end = s->end, *first = from + (*from == '-'), *p = first, *dot = NULL;
+
+    p = p < end && *p == '0' ? p + 1 : digits(p, end);
+    if (p > first && p < end && *p == '.') {
+        dot = p;
+        p = digits(p + 1, end);
+    }
+    if (p == first || p == end || (dot != NULL && p == dot + 1) || (*p | 0x20) == 'e')
+        return number_rest(s, from, NUMBER_START);
+    s->integer = dot == NULL;
+    return p;
 }
 
 /* The word that s->type stands for, from its byte `at` on. */

@@ -404,7 +404,7 @@ static bool settle_token(struct rpc_scan *s)
     return true;
 }
 
-static enum rpc_error judge(struct rpc_scan *s, size_t *ret_at)
+static inline enum rpc_error judge(struct rpc_scan *s, size_t *ret_at)
 {
     struct rpc_msg *m = s->msg;
 
