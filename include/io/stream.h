@@ -61,6 +61,9 @@ void stream_free_when_flushed(struct stream *s, usec_t linger);
 /* The unconsumed input; borrowed until the next stream call or the return of the callback. */
 struct slice stream_input(const struct stream *s);
 void stream_consume(struct stream *s, size_t n); /* n <= what stream_input gave */
+/* Whether the bytes of the present input can be read until on_input returns, even after they were
+ * consumed and whatever becomes of the stream: they lie in memory that is not its own. */
+bool stream_input_stays(const struct stream *s);
 
 /* Raises or lowers the input limit (a parser that needs a larger piece at once). */
 void stream_set_in_max(struct stream *s, size_t in_max);

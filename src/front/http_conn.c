@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "front/access.h"
 #include "front/http_conn_priv.h"
+#include "upstream/splice.h"
 
 #include <stdlib.h>
 
@@ -355,8 +356,9 @@ static struct slice without_bom(struct slice s)
     return s.n >= 3 && memcmp(s.p, "\xef\xbb\xbf", 3) == 0 ? slice_of(s.p + 3, s.n - 3) : s;
 }
 
-/* The request is complete. */
-static void hand_over(struct http_conn *h, struct blob *whole)
+/* The request is complete. body: all of it, if it was kept; owner may be NULL when it stays until
+ * this returns. */
+static void hand_over(struct http_conn *h, struct slice body, struct blob *owner)
 {
     char id[260];
     struct http_in in = {0};
@@ -369,8 +371,8 @@ static void hand_over(struct http_conn *h, struct blob *whole)
         size_t n = rpc_id_hunt_get(&h->in->hunt, id, sizeof(id));
         in.oversize = true;
         in.id = slice_of(id, n);
-    } else if (whole) {
-        in.payload = (struct payload){.text = without_bom(blob_slice(whole)), .owner = whole};
+    } else {
+        in.payload = (struct payload){.text = without_bom(body), .owner = owner};
     }
     http_front_on_request(h, h->req, &in);
     shed_request(h);
@@ -378,11 +380,28 @@ static void hand_over(struct http_conn *h, struct blob *whole)
 
 static void finish_body(struct http_conn *h)
 {
-    struct blob *whole = NULL;
-    if (h->use == BODY_KEEP && h->in)
-        whole = body_blob_take(&h->in->bytes);
-    hand_over(h, whole);
+    if (h->use != BODY_KEEP || !h->in) {
+        hand_over(h, slice_of(NULL, 0), NULL);
+        return;
+    }
+    struct blob *whole = body_blob_take(&h->in->bytes);
+    hand_over(h, blob_slice(whole), whole);
     blob_unref(whole);
+}
+
+/* The body is all there, in one piece. A big one is copied here, once: from a blob it goes out by
+ * reference. */
+static void take_whole_body(struct http_conn *h, struct slice body)
+{
+    struct stream *stream = h->conn->stream;
+    struct blob *own = NULL;
+    if (body.n >= SPLICE_COPY_MAX || !stream_input_stays(stream)) {
+        own = blob_new(body.p, body.n);
+        body = blob_slice(own);
+    }
+    stream_consume(stream, body.n);
+    hand_over(h, body, own);
+    blob_unref(own);
 }
 
 static void to_oversize(struct http_conn *h)
@@ -409,13 +428,13 @@ static bool take_run(struct http_conn *h, struct slice run)
         rpc_id_hunt_feed(&h->in->hunt, run);
         if (h->body.total > (uint64_t)max * OVERSIZE_DRAIN) {
             h->keep_alive = false;
-            hand_over(h, NULL);
+            hand_over(h, slice_of(NULL, 0), NULL);
             return false;
         }
     }
     if (h->use == BODY_DISCARD && h->body.total > max) {
         h->keep_alive = false;
-        hand_over(h, NULL);
+        hand_over(h, slice_of(NULL, 0), NULL);
         return false;
     }
     return true;
@@ -442,10 +461,7 @@ static bool step_body(struct http_conn *h)
     /* Nearly always the whole body is there already. */
     if (h->use == BODY_KEEP && !h->in && h->body.framing == HTTP1_BODY_LENGTH && h->body.left &&
         in.n >= h->body.left) {
-        struct blob *whole = blob_new(in.p, (size_t)h->body.left);
-        stream_consume(c->stream, (size_t)h->body.left);
-        hand_over(h, whole);
-        blob_unref(whole);
+        take_whole_body(h, slice_of(in.p, (size_t)h->body.left));
         return true;
     }
     while (!h->body.done) {

@@ -342,6 +342,11 @@ static void fail_after_input(struct stream *s, int err)
         fail(s, err);
 }
 
+bool stream_input_stays(const struct stream *s)
+{
+    return s->fresh_n > 0;
+}
+
 void stream_consume(struct stream *s, size_t n)
 {
     if (s->fresh_n > 0) {

@@ -16,7 +16,7 @@ struct side {
     struct stream *stream;
     struct buf got;
     size_t eat_max; /* consume at most this many bytes per on_input; SIZE_MAX = all */
-    unsigned inputs, eofs, drains, errors;
+    unsigned inputs, stays, eofs, drains, errors;
     int err;
     bool free_on_input, free_on_eof, free_on_error, free_on_drain, pause_on_input;
     size_t got_at_error;
@@ -36,6 +36,7 @@ static inline void on_input(void *arg)
     struct side *s = arg;
     struct slice in = stream_input(s->stream);
     size_t n = in.n < s->eat_max ? in.n : s->eat_max;
+    bool stays = stream_input_stays(s->stream);
 
     ck_assert_uint_gt(in.n, 0);
     s->inputs++;
@@ -45,6 +46,9 @@ static inline void on_input(void *arg)
         stream_pause(s->stream);
     if (s->free_on_input)
         free_side(s);
+    s->stays += stays;
+    if (stays && n > 0) /* consumed and perhaps freed */
+        ck_assert_mem_eq(in.p, buf_peek(&s->got).p + buf_len(&s->got) - n, n);
 }
 
 static inline void on_eof(void *arg)

@@ -16,6 +16,7 @@ START_TEST(input_arrives_and_is_consumed)
     ck_assert_uint_eq(stream_received_total(a.stream), 11);
     ck_assert_uint_eq(stream_input(a.stream).n, 0);
     ck_assert_uint_eq(a.inputs, 2);
+    ck_assert_uint_eq(a.stays, 2);
 }
 END_TEST
 
@@ -37,6 +38,7 @@ START_TEST(unconsumed_input_is_kept_and_extended)
     ck_assert(slice_is(stream_input(a.stream), "defg"));
     run_for(10 * USEC_PER_MSEC);
     ck_assert_uint_eq(a.inputs, 3); /* nothing new, so not called */
+    ck_assert_uint_eq(a.stays, 1);  /* the rest lay in the stream's own memory */
 }
 END_TEST
 
