@@ -50,17 +50,16 @@ static void principal_drop(struct proxy *p, struct principal *pr)
 /* 144 random bits, base64url: visible ASCII, unguessable (protocol.md 8.1). */
 #define RANDOM_ID 18
 
-/* Ids of either kind end in characters that nobody can choose, random ones or those of a MAC: as
- * many as stand here spread them as well as all. */
-#define HASHED_TAIL 16
-
+/* Ids of either kind end in characters that nobody can choose, random ones or those of a MAC: the
+ * last few spread them as well as all, and need no more than that their bits are brought together.
+ */
 static unsigned hash_of(struct slice id)
 {
-    unsigned hash;
-    if (id.n > HASHED_TAIL)
-        id = slice_of(id.p + id.n - HASHED_TAIL, HASHED_TAIL);
-    HASH_VALUE(id.p, id.n, hash);
-    return hash;
+    uint64_t tail = 0;
+    size_t n = id.n < sizeof(tail) ? id.n : sizeof(tail);
+    if (n > 0)
+        memcpy(&tail, id.p + id.n - n, n);
+    return (unsigned)(tail * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
 struct session *session_of_id(struct proxy *p, struct slice id)
