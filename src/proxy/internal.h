@@ -287,7 +287,8 @@ struct session {
     unsigned waiting_count;
     usec_t waiting_since;
     unsigned holds;
-    struct timer idle;
+    usec_t idle_until; /* when the session ends unless it is touched … */
+    struct timer idle; /* … and when that is looked at, not later */
     struct task bury;
     UT_hash_handle hh; /* proxy->sessions by id */
 };

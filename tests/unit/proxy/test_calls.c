@@ -189,6 +189,32 @@ START_TEST(of_many_in_flight_each_is_found_by_its_id)
 }
 END_TEST
 
+#define PING(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"ping\"}"
+
+START_TEST(a_session_ends_when_it_was_idle_for_its_time_and_no_sooner)
+{
+    start(NULL, ",\"limits\":{\"session_idle_timeout\":10}");
+    for (int i = 0; i < 3; i++) {
+        pass(7 * USEC_PER_SEC);
+        client_say(&a, PING("1"));
+        ck_assert_ptr_nonnull(client_read(&a));
+    }
+    pass(9 * USEC_PER_SEC);
+    ck_assert(!a.ended);
+    client_say(&a, CALL("2"));
+    uint64_t up = id_of(fake_read(fake_at(0)));
+    pass(25 * USEC_PER_SEC); /* with a call in flight it is not idle */
+    ck_assert(!a.ended);
+    fake_say(fake_at(0), "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}", (unsigned long long)up);
+    client_say(&a, PING("3"));
+    pass(10 * USEC_PER_SEC - USEC_PER_MSEC);
+    ck_assert(!a.ended);
+    pass(2 * USEC_PER_MSEC);
+    ck_assert(a.ended);
+    end();
+}
+END_TEST
+
 START_TEST(cancel_is_mapped_and_a_late_answer_is_dropped)
 {
     start(NULL, NULL);
@@ -556,6 +582,7 @@ int main(void)
     tcase_add_test(t, progress_is_passed_on_at_its_rate_and_the_last_always);
     tcase_add_test(t, a_duplicate_id_in_flight_is_refused_and_the_first_goes_on);
     tcase_add_test(t, of_many_in_flight_each_is_found_by_its_id);
+    tcase_add_test(t, a_session_ends_when_it_was_idle_for_its_time_and_no_sooner);
     tcase_add_test(t, cancel_is_mapped_and_a_late_answer_is_dropped);
     tcase_add_test(t, one_clients_cancel_never_touches_anothers_call);
     tcase_add_test(t, unknown_and_repeated_answers_reach_nobody);
