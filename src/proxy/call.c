@@ -179,12 +179,22 @@ static void tell_server_cancelled(struct call *c, struct slice reason)
     buf_done(&b);
 }
 
+/* Of two budgets: work, or what a server should be able to say at once. */
+static bool is_work(const struct call *c)
+{
+    return mcp_method_is_interactive(c->method) || c->method == MCP_METHOD_OTHER;
+}
+
 static usec_t budget(const struct call *c)
 {
     const struct config_resilience *r = &session_server(c->session)->sc->resilience;
-    return mcp_method_is_interactive(c->method) || c->method == MCP_METHOD_OTHER
-               ? r->call_timeout
-               : r->operation_timeout;
+    return is_work(c) ? r->call_timeout : r->operation_timeout;
+}
+
+static struct deadlines *deadlines_of(const struct call *c)
+{
+    struct endpoint *e = endpoint_of(c->session->route)->own;
+    return is_work(c) ? &e->call_timeouts : &e->operation_timeouts;
 }
 
 /* The request at the server that c waits for; its id is 0 when there is none. */
@@ -204,9 +214,9 @@ static void report_given_up(struct call *c)
     conn_note_given_up(u->conn, u->sent_at, u->breaker_epoch);
 }
 
-static void deadline_passed(void *arg)
+void call_on_deadline(struct deadline *d)
 {
-    struct call *c = arg;
+    struct call *c = container_of(d, struct call, deadline);
     char text[160];
     snprintf(text, sizeof(text),
              "Server \"%s\" gave no answer within %.0f s; the request may or may not "
@@ -224,7 +234,7 @@ static void deadline_passed(void *arg)
 void call_extend(struct call *c)
 {
     usec_t due_at = call_env(c)->now + budget(c), end = c->started_at + CALL_AGE_MAX;
-    env_timer_set(call_env(c), &c->deadline, due_at < end ? due_at : end);
+    deadline_set(deadlines_of(c), &c->deadline, due_at < end ? due_at : end);
 }
 
 void call_arm_deadline(struct call *c)
@@ -232,12 +242,12 @@ void call_arm_deadline(struct call *c)
     if (c->replays)
         return; /* it runs from the first time */
     c->started_at = call_env(c)->now;
-    env_timer_set(call_env(c), &c->deadline, c->started_at + budget(c));
+    deadline_set(deadlines_of(c), &c->deadline, c->started_at + budget(c));
 }
 
 void call_disarm_deadline(struct call *c)
 {
-    env_timer_clear(call_env(c), &c->deadline);
+    deadline_clear(deadlines_of(c), &c->deadline);
     c->started_at = 0;
 }
 
@@ -336,7 +346,6 @@ struct call *call_new(struct session *s, struct channel *ch, const struct payloa
     c->room = room ? tail + id.n + token.n : NULL;
     c->up.on_answer = call_on_answer;
     c->up.on_lost = call_on_lost;
-    timer_init(&c->deadline, deadline_passed, c);
     timer_init(&c->progress_timer, progress_due, c);
     session_enter_call(s, c);
     proxy_note_call(s);
@@ -483,7 +492,7 @@ void call_finish(struct call *c, enum call_outcome outcome, const struct payload
     drop_late_progress(c);
     c->outcome = outcome;
     count_end(c);
-    env_timer_clear(call_env(c), &c->deadline);
+    deadline_clear(deadlines_of(c), &c->deadline);
     coalesce_leave(c);
     if (c->up.id)
         mux_abandon(mux_of(c->up.conn), &c->up,

@@ -3,6 +3,7 @@
 #define PROXY_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/deadlines.h"
 #include "base/digest.h"
 #include "base/env.h"
 #include "base/idmap.h"
@@ -159,7 +160,7 @@ struct call {
     double progress; /* last value passed on */
     bool progressed;
     usec_t started_at;
-    struct timer deadline;
+    struct deadline deadline;
     unsigned asks;        /* open asks that were put to the client for this call */
     struct span uri_span; /* subscribe, unsubscribe */
     struct span params_span;
@@ -203,6 +204,8 @@ void call_extend(struct call *c);
 void call_arm_deadline(struct call *c);
 /* It was never received after all. */
 void call_disarm_deadline(struct call *c);
+/* It was given all its time. */
+void call_on_deadline(struct deadline *d);
 
 /* The only place a call ends: takes it out of everything and delivers answer (NULL: nothing is
  * delivered, the outcome is CALL_CANCELLED). A second call is a no-op. */
@@ -478,10 +481,11 @@ struct endpoint {
     struct endpoint *own; /* the one that is named like the server: itself or, of the aggregate
                              endpoint, that one, of which it holds a reference */
     /* The rest is of named ones only. */
-    unsigned in_flight; /* calls of all sessions of the server */
-    bool gone;          /* not in the configuration any more: in proxy->leaving */
-    bool closing;       /* server_stop was called … */
-    bool stopped;       /* … and has come to its end */
+    unsigned in_flight;                                 /* calls of all sessions of the server */
+    struct deadlines call_timeouts, operation_timeouts; /* of these calls */
+    bool gone;    /* not in the configuration any more: in proxy->leaving */
+    bool closing; /* server_stop was called … */
+    bool stopped; /* … and has come to its end */
     LIST_ENTRY(endpoint) link;
     struct timer drain; /* gone: when what still runs is ended */
     struct task check;  /* gone: perhaps nothing runs any more */

@@ -33,6 +33,8 @@ static struct endpoint *endpoint_unref(struct endpoint *e)
         server_free(e->route.server);
     else
         endpoint_unref(e->own);
+    deadlines_done(&e->call_timeouts);
+    deadlines_done(&e->operation_timeouts);
     free((char *)e->route.name);
     free(e);
     return NULL;
@@ -160,6 +162,8 @@ static struct endpoint *endpoint_new(struct proxy *p, const char *name, struct s
     e->refs = 1;
     e->own = own ? own : e;
     e->own->refs += own != NULL;
+    deadlines_init(&e->call_timeouts, p->env, call_on_deadline);
+    deadlines_init(&e->operation_timeouts, p->env, call_on_deadline);
     timer_init(&e->drain, drain_over, e);
     task_init(&e->check, check_gone, e);
     return e;

@@ -9,7 +9,7 @@ static void check_running(const struct conn *c, const struct session *s, const s
           "a call that follows nobody");
     CHECK(STRUCTURE, !c->lessee || c->lessee == &s->affinity, "a stranger on a leased connection");
     CHECK(STRUCTURE, call->up.id == 0 || call->up.conn == c, "a call on two connections");
-    CHECK(STRUCTURE, timer_armed(&call->deadline), "a call without a deadline");
+    CHECK(STRUCTURE, call->deadline.set, "a call without a deadline");
 }
 
 static void check_calls_of_conn(const struct conn *c)
