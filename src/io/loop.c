@@ -152,17 +152,13 @@ void loop_done(struct loop *loop)
     loop->base = NULL;
 }
 
-/* Sets the timer to `at` or leaves it when it rings earlier: waking up once too often is cheaper
- * than moving it in every turn. */
-static void set_timer(struct loop *loop, usec_t at)
+static __attribute__((cold)) void set_timer(struct loop *loop, usec_t at)
 {
     struct itimerspec when = {
         .it_value = {.tv_sec = (time_t)(at / USEC_PER_SEC),
                      .tv_nsec = (long)(at % USEC_PER_SEC) * 1000},
     };
 
-    if (loop->timer_at <= at)
-        return;
     /* A point that has passed rings at once. */
     timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
     loop->timer_at = at;
@@ -180,7 +176,9 @@ void loop_turn(struct loop *loop, usec_t max_wait)
             if (loop->env.now + max_wait < until)
                 until = loop->env.now + max_wait;
         }
-        set_timer(loop, until);
+        /* Waking up once too often is cheaper than moving the timer in every turn. */
+        if (until < loop->timer_at)
+            set_timer(loop, until);
     }
     /* Without EVLOOP_ONCE, NONBLOCK goes on until nothing is ready any more: tasks would starve. */
     event_base_loop(loop->base, poll_only ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);

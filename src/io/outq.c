@@ -56,8 +56,9 @@ void outq_take_buffer(struct outq *q)
         buf_reserve(&q->copied, FRESH_CAP);
 }
 
-static void leave_buffer(struct outq *q)
+void outq_leave_buffer(struct outq *q)
 {
+    buf_reset(&q->copied);
     if (!q->copied.data || q->copied.cap > SPARE_CAP || spares == SPARE_MAX) {
         buf_done(&q->copied);
         return;
@@ -73,8 +74,7 @@ void outq_wait(struct outq *q)
     if (!q->copied.data || q->copied.cap <= FRESH_CAP || buf_len(&q->copied) > q->copied.cap / 2)
         return;
     buf_append_slice(&fit, buf_peek(&q->copied));
-    buf_reset(&q->copied);
-    leave_buffer(q);
+    outq_leave_buffer(q);
     q->copied = fit;
 }
 
@@ -124,7 +124,7 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-void outq_consume(struct outq *q, size_t n)
+void outq_consume_some(struct outq *q, size_t n)
 {
     struct outq_piece *piece;
 
@@ -146,5 +146,5 @@ void outq_consume(struct outq *q, size_t n)
     }
     buf_consume(&q->copied, n);
     if (buf_len(&q->copied) == 0)
-        leave_buffer(q);
+        outq_leave_buffer(q);
 }

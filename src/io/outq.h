@@ -58,7 +58,21 @@ void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n);
  * *ret_n. */
 int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *ret_n);
 
+/* Leaves the buffer, which is empty, to another queue. */
+void outq_leave_buffer(struct outq *q);
+
+/* What outq_consume does when something stays, or not all was copied. */
+void outq_consume_some(struct outq *q, size_t n);
+
 /* n bytes from the head are with the kernel: forgets them, tells blobs that they passed. */
-void outq_consume(struct outq *q, size_t n);
+static inline void outq_consume(struct outq *q, size_t n)
+{
+    if (n != q->n || !outq_is_flat(q)) {
+        outq_consume_some(q, n);
+        return;
+    }
+    q->n = 0;
+    outq_leave_buffer(q);
+}
 
 #endif
