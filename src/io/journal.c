@@ -193,6 +193,8 @@ static int write_fresh(struct journal *j, bool durable)
 static int journal_rewrite_end(struct store *st, bool durable)
 {
     struct journal *j = journal_of(st);
+    /* An empty file in the place of an empty one, or of none, may as well be lost. */
+    durable = durable && (buf_len(&j->fresh) > 0 || j->size > 0);
     int fd = write_fresh(j, durable);
     if (fd >= 0) {
         /* Some file systems have no fsync for directories; the rename is done all the same. */
