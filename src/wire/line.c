@@ -86,8 +86,8 @@ static bool take_part(struct line_reader *r, struct slice rest, size_t *ret_used
     return true;
 }
 
-bool line_next(struct line_reader *r, struct slice in, size_t *ret_consumed,
-               struct line_piece *ret_piece)
+static __attribute__((noinline)) bool next_in(struct line_reader *r, struct slice in,
+                                              size_t *ret_consumed, struct line_piece *ret_piece)
 {
     size_t skipped = 0, used;
     bool got;
@@ -113,6 +113,16 @@ bool line_next(struct line_reader *r, struct slice in, size_t *ret_consumed,
     }
     *ret_consumed = skipped + used;
     return got;
+}
+
+bool line_next(struct line_reader *r, struct slice in, size_t *ret_consumed,
+               struct line_piece *ret_piece)
+{
+    if (in.n > 0)
+        return next_in(r, in, ret_consumed, ret_piece);
+    r->seen = 0; /* every line that came alone is followed by this call */
+    *ret_consumed = 0;
+    return false;
 }
 
 bool line_unfinished(const struct line_reader *r, struct slice in)
