@@ -254,6 +254,39 @@ START_TEST(every_place_in_long_strings)
 }
 END_TEST
 
+/* Strings of every length around a vector, every distance from the end of the text, and every way
+ * to end: what is looked at together never reaches beyond the text, and misses nothing in it. */
+START_TEST(short_strings_near_the_end)
+{
+    static const struct {
+        const char *bytes;
+        enum json_error error;
+    } ends[] = {
+        {"\"", JSON_OK},           {"", JSON_E_END},        {"\n\"", JSON_E_SYNTAX},
+        {"\x1f\"", JSON_E_SYNTAX}, {"\x7f\"", JSON_OK},     {" !#[]^\"", JSON_OK},
+        {"\\", JSON_E_END},        {"\\\"", JSON_E_END},    {"\\\"\"", JSON_OK},
+        {"\\u00", JSON_E_END},     {"\\u0041\"", JSON_OK},  {"\\u004g\"", JSON_E_SYNTAX},
+        {"\xc3\xa4\"", JSON_OK},   {"\xc3\"", JSON_E_UTF8}, {"\xe2\x82", JSON_E_END},
+    };
+    char text[120];
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        for (size_t before = 0; before < 20; before += 1 + before / 3) {
+            for (size_t len = 0; len < 40; len++) {
+                for (size_t after = 0; after < 20; after += 1 + 2 * after) {
+                    int n = snprintf(text, sizeof(text), "%*s\"%.*s%s", (int)before, "", (int)len,
+                                     "0123456789abcdefghijklmnopqrstuvwxyzABCDEF", ends[i].bytes);
+
+                    if (ends[i].error == JSON_OK)
+                        n += snprintf(text + n, sizeof(text) - (size_t)n, "%*s", (int)after, "");
+                    expect(slice_of(text, (size_t)n), 0, ends[i].error, ends[i].bytes);
+                }
+            }
+        }
+    }
+}
+END_TEST
+
 /* The scanner takes long strings in stretches of 16 KiB; a character may lie across that edge as
  * well. */
 START_TEST(characters_across_a_stretch)
@@ -311,6 +344,36 @@ START_TEST(j01_depth)
     free(text);
     expect(SLICE("7"), 0, JSON_OK, "a scalar has no depth");
     expect(SLICE("[]"), 0, JSON_E_DEPTH, "an empty array has");
+}
+END_TEST
+
+/* Of which kind each open container is, is known at any depth. */
+START_TEST(brackets_close_what_they_opened)
+{
+    enum { DEEP = 300 };
+    char text[8 * DEEP], *p, c;
+
+    for (unsigned kinds = 0; kinds < 8; kinds++) {
+        char *closing[DEEP];
+
+        p = text;
+        for (unsigned d = 0; d < DEEP; d++)
+            p = stpcpy(p, kinds >> d % 3 & 1 ? "{\"k\":" : "[");
+        *p++ = '0';
+        for (unsigned d = DEEP; d-- > 0; p++) {
+            closing[d] = p;
+            *p = kinds >> d % 3 & 1 ? '}' : ']';
+        }
+        expect(slice_of(text, (size_t)(p - text)), DEEP, JSON_OK, "all as opened");
+        for (unsigned d = 0; d < DEEP; d += d < 60 || d > 130 ? 7 : 1) {
+            c = *closing[d];
+            *closing[d] = c == ']' ? '}' : ']';
+            expect(slice_of(text, (size_t)(p - text)), DEEP, JSON_E_SYNTAX, "one as another");
+            ck_assert_uint_eq(whole(slice_of(text, (size_t)(p - text)), DEEP).at,
+                              (size_t)(closing[d] - text));
+            *closing[d] = c;
+        }
+    }
 }
 END_TEST
 
@@ -538,7 +601,9 @@ int main(void)
     tcase_add_test(grammar, faults_are_located);
     tcase_add_test(grammar, every_cut_gives_the_same);
     tcase_add_test(grammar, every_place_in_long_strings);
+    tcase_add_test(grammar, short_strings_near_the_end);
     tcase_add_test(grammar, characters_across_a_stretch);
+    tcase_add_test(grammar, brackets_close_what_they_opened);
     tcase_add_test(cases, j01_depth);
     tcase_add_test(cases, j06_utf8);
     tcase_add_test(cases, j07_raw_control_characters);

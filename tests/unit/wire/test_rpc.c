@@ -364,6 +364,52 @@ START_TEST(j02_duplicate_keys)
 }
 END_TEST
 
+/* Every name that mcpool acts on is known, and no other: one that differs in a single byte, or is
+ * cut short or longer, may stand twice. */
+START_TEST(j02_j03_each_name_and_none_beside)
+{
+    static const struct {
+        const char *before, *after;
+        const char *names[16];
+    } places[] = {
+        {"{\"jsonrpc\":\"2.0\",\"x\":0",
+         "}",
+         {"jsonrpc", "id", "method", "params", "result", "error"}},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\",\"params\":{\"x\":0",
+         "}}",
+         {"_meta", "progressToken", "progress", "requestId", "name", "uri", "arguments", "level",
+          "protocolVersion", "capabilities", "clientInfo", "task", "taskId", "elicitationId"}},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"x\":0",
+         "}}",
+         {"_meta", "protocolVersion", "capabilities", "serverInfo", "instructions", "resultType",
+          "ttlMs", "cacheScope"}},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"x\":0", "}}", {"code", "message", "data"}},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"_meta\":{\"x\":0",
+         "}}}",
+         {"progressToken", P "protocolVersion", P "related-task", P "clientInfo",
+          P "clientCapabilities", P "logLevel", P "serverInfo", P "subscriptionId"}},
+    };
+    char name[80], text[400];
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        for (size_t k = 0; k < ARRAY_LEN(places[i].names) && places[i].names[k] != NULL; k++) {
+            int n = (int)strlen(places[i].names[k]);
+
+            for (int change = -1; change < n + 2; change++) {
+                snprintf(name, sizeof(name), "%sx", places[i].names[k]);
+                name[n + (change == n) - (change == n + 1)] = '\0';
+                if (change >= 0 && change < n)
+                    name[change] ^= 1;
+                snprintf(text, sizeof(text), "%s,\"%s\":0,\"%s\":0%s", places[i].before, name, name,
+                         places[i].after);
+                ck_assert_msg((parse_str(text).error == RPC_E_DUPLICATE) == (change < 0), "%s",
+                              text);
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(j03_keys_match_exactly)
 {
     fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"Method\":\"ping\"}", RPC_E_SHAPE, RPC_INVALID, "1");
@@ -551,6 +597,47 @@ START_TEST(j14_j15_wide_and_strange)
 }
 END_TEST
 
+/* What begins as most messages do goes on as any other. */
+START_TEST(the_usual_beginning)
+{
+#define USUAL "{\"jsonrpc\":\"2.0\","
+    static const struct {
+        const char *text;
+        enum rpc_error error;
+        size_t at;
+    } cases[] = {
+        {USUAL, RPC_E_PARSE, 17},
+        {USUAL " ", RPC_E_PARSE, 18},
+        {USUAL "}", RPC_E_PARSE, 17},
+        {USUAL ",\"id\":1}", RPC_E_PARSE, 17},
+        {USUAL "1:2}", RPC_E_PARSE, 17},
+        {USUAL "\"jsonrpc\":\"2.0\"}", RPC_E_DUPLICATE, 17},
+        {USUAL " \"jsonrpc\":1}", RPC_E_DUPLICATE, 18},
+        {USUAL "\"id\":1}", RPC_E_SHAPE, 0},
+        {USUAL "\"id\":1,\"result\":{}}", RPC_OK, 0},
+        {USUAL "\n\"method\":\"ping\"}", RPC_OK, 0},
+        {USUAL "\"id\":1,\"result\":{}}}", RPC_E_PARSE, 36},
+        {USUAL "\"id\":1,\"result\":{}]", RPC_E_PARSE, 35},
+        {"{\"jsonrpc\":\"2.0\"}", RPC_E_SHAPE, 0},
+        {"{\"jsonrpc\":\"2.1\",\"id\":1,\"method\":\"ping\"}", RPC_E_SHAPE, 0},
+    };
+    struct rpc_msg m;
+    size_t at = 99;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct outcome o = parse_str(cases[i].text);
+
+        ck_assert_msg(o.error == cases[i].error, "%s: %d", cases[i].text, o.error);
+        ck_assert_msg(o.at == cases[i].at, "%s: at %zu", cases[i].text, o.at);
+    }
+    ck_assert_int_eq(rpc_parse(SLICE(USUAL "\"id\":1,\"method\":\"ping\"}"), 0, &m, &at),
+                     RPC_E_DEPTH);
+    ck_assert_uint_eq(at, 0);
+    ck_assert_int_eq(rpc_parse(SLICE(USUAL "\"id\":1,\"method\":\"ping\"}"), 1, &m, &at), RPC_OK);
+#undef USUAL
+}
+END_TEST
+
 START_TEST(a_fault_ends_the_feeding)
 {
     struct rpc_scan *s = rpc_scan_new(2);
@@ -646,10 +733,12 @@ int main(void)
     tcase_add_test(tc, other_types_are_left_absent);
     tcase_add_test(tc, progress_tokens);
     tcase_add_test(tc, newlines_outside_strings_are_noticed);
+    tcase_add_test(tc, the_usual_beginning);
     tcase_add_test(tc, a_fault_ends_the_feeding);
     tcase_add_test(tc, id_hunt);
     tcase_add_test(cases, j01_depth);
     tcase_add_test(cases, j02_duplicate_keys);
+    tcase_add_test(cases, j02_j03_each_name_and_none_beside);
     tcase_add_test(cases, j03_keys_match_exactly);
     tcase_add_test(cases, j04_escaped_key);
     tcase_add_test(cases, j05_nul_in_names);
