@@ -214,7 +214,7 @@ struct http_req *http_front_on_head(struct http_conn *h, const struct http1_requ
     struct slice last_event_id = http1_value(headers, HTTP1_F_LAST_EVENT_ID);
     struct slice query_session = http1_query_get(head->query, "sessionId");
     size_t text = session_id.n + last_event_id.n + query_session.n;
-    struct http_req *req = xcalloc(1, sizeof(*req) + text + 1);
+    struct http_req *req = xmalloc_zeroed(sizeof(*req) + text, sizeof(*req));
     char *at = req->text;
 
     req->method = head->method;

@@ -41,6 +41,32 @@ struct post_stream {
     char first_id[]; /* raw id of the first request: names the stream */
 };
 
+/* Every request makes one, and with many in flight the allocator has to search for each: so a few
+ * are kept that have room for ids of the usual length. */
+#define SPARE_MAX 64
+#define SPARE_ID  32
+
+static struct post_stream *spare[SPARE_MAX];
+static size_t spares;
+
+static struct post_stream *take_memory(size_t id_n)
+{
+    struct post_stream *ps;
+    if (id_n > SPARE_ID || spares == 0)
+        return xmalloc_zeroed(sizeof(*ps) + (id_n > SPARE_ID ? id_n : SPARE_ID), sizeof(*ps));
+    ps = spare[--spares];
+    memset(ps, 0, sizeof(*ps));
+    return ps;
+}
+
+static void give_memory(struct post_stream *ps)
+{
+    if (ps->first_id_n > SPARE_ID || spares == SPARE_MAX)
+        free(ps);
+    else
+        spare[spares++] = ps;
+}
+
 static const struct channel_ops channel_ops;
 static const struct responder_ops responder_ops;
 static void on_pulse(struct pulse *p);
@@ -49,7 +75,7 @@ struct post_stream *post_stream_new(struct http_session *hs, struct http_conn *h
                                     const struct post_options *opt, unsigned requests,
                                     struct slice first_id)
 {
-    struct post_stream *ps = xcalloc(1, sizeof(*ps) + first_id.n);
+    struct post_stream *ps = take_memory(first_id.n);
     ps->ch = (struct channel){.ops = &channel_ops, .refs = 1};
     ps->responder.ops = &responder_ops;
     ps->front = hs->front;
@@ -364,7 +390,7 @@ static void post_free(struct channel *ch)
     struct post_stream *ps = container_of(ch, struct post_stream, ch);
     if (ps->state != POST_ENDED)
         post_silent_end(ch, NULL);
-    free(ps);
+    give_memory(ps);
 }
 
 static const struct channel_ops channel_ops = {

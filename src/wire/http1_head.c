@@ -376,49 +376,37 @@ static ssize_t take_line(const struct head *h, struct http1_scan *scan, struct s
     return 1;
 }
 
-/* The end of the line at p if it is whole, within its limit, and holds no control byte but tab;
+/* The end of the line at p if it is whole, not longer than that, and holds no control byte but tab;
  * else NULL. Its CRLF stands there. */
-static inline const char *plain_end(const struct head *h, const char *p)
+static inline const char *plain_end(const char *p, const char *end, size_t max)
 {
-    const char *end = h->in.p + h->in.n, *stop = http1_plain_run(p, end);
+    const char *stop = http1_plain_run(p, end);
 
-    if (end - stop < 2 || memcmp(stop, "\r\n", 2) != 0 ||
-        (size_t)(stop - p) > h->limits->max_line_bytes)
+    if (end - stop < 2 || memcmp(stop, "\r\n", 2) != 0 || (size_t)(stop - p) > max)
         return NULL;
     return stop;
 }
 
-/* One header line of that kind without any other fault. Returns where the next one begins, or
- * NULL. */
-static inline const char *plain_header(const struct head *h, const char *p, unsigned index)
-{
-    const char *stop = plain_end(h, p), *value;
-    size_t n;
-
-    if (!stop)
-        return NULL;
-    n = http1_token_run(slice_of(p, (size_t)(stop - p)), h->in.p + h->in.n);
-    if (n == 0 || p[n] != ':') /* a CR at the latest */
-        return NULL;
-    value = p + n + 1;
-    if (*value == ' ') /* nearly always, and no other blank */
-        value++;
-    http1_headers_set(h->headers, index, slice_of(p, n),
-                      slice_trim(slice_of(value, (size_t)(stop - value))));
-    return stop + 2;
-}
-
-/* Takes header lines as long as they are plain ones. */
+/* Takes header lines as long as they are of that kind and have no other fault. */
 static void plain_headers(const struct head *h, struct http1_scan *scan)
 {
-    const char *p = h->in.p + scan->line_at, *next;
+    const char *p = h->in.p + scan->line_at, *end = h->in.p + h->in.n, *stop, *value;
+    struct http1_headers *headers = h->headers;
+    size_t max_line = h->limits->max_line_bytes, n;
     unsigned lines = scan->lines, max = headers_max(h);
 
     if (scan->seen > scan->line_at) /* the parts of a line are not looked at over and over again */
         return;
-    while (lines <= max && (next = plain_header(h, p, lines - 1))) {
-        p = next;
-        lines++;
+    for (; lines <= max && (stop = plain_end(p, end, max_line)); lines++) {
+        n = http1_token_run(slice_of(p, (size_t)(stop - p)), end);
+        if (n == 0 || p[n] != ':') /* a CR at the latest */
+            break;
+        value = p + n + 1;
+        if (*value == ' ') /* nearly always, and no other blank */
+            value++;
+        http1_headers_set(headers, lines - 1, slice_of(p, n),
+                          slice_trim(slice_of(value, (size_t)(stop - value))));
+        p = stop + 2;
     }
     scan->lines = lines;
     scan->line_at = (size_t)(p - h->in.p);
@@ -430,8 +418,8 @@ static ssize_t plain_request_line(const struct head *h, struct http1_scan *scan)
     const char *p = h->in.p + scan->line_at, *stop;
     enum http1_error err;
 
-    if (scan->lines > 0 || scan->seen > scan->line_at || !h->request || !(stop = plain_end(h, p)) ||
-        stop == p)
+    if (scan->lines > 0 || scan->seen > scan->line_at || !h->request ||
+        !(stop = plain_end(p, h->in.p + h->in.n, h->limits->max_line_bytes)) || stop == p)
         return 0;
     err = parse_request_line(slice_of(p, (size_t)(stop - p)), true, h->request);
     if (err != HTTP1_OK)

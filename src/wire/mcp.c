@@ -19,8 +19,10 @@ static const struct slice versions[] = {
 
 enum mcp_version mcp_version_parse(struct slice s)
 {
+    if (s.n != sizeof("2024-11-05") - 1) /* as long as all of them */
+        return MCP_VERSION_NONE;
     for (unsigned v = MCP_VERSION_NONE + 1; v < ARRAY_LEN(versions); v++)
-        if (slice_eq(s, versions[v]))
+        if (same_bytes(s.p, versions[v].p, sizeof("2024-11-05") - 1))
             return (enum mcp_version)v;
     return MCP_VERSION_NONE;
 }
