@@ -69,16 +69,16 @@ bool access_needs_token(const struct client *c)
 }
 
 struct access_grant {
-    const struct config_token *token; /* in the present configuration; NULL: secret is forgotten */
+    const struct config_token *token; /* in the present configuration; NULL: field is forgotten */
     char principal[ACCESS_PRINCIPAL_MAX];
-    unsigned char digest[CONFIG_SECRET_DIGEST];
+    unsigned char digest[CONFIG_SECRET_DIGEST]; /* of the secret */
     size_t n;
-    char secret[];
+    char field[]; /* Authorization, with the secret */
 };
 
-static void forget_secret(struct access_grant *g)
+static void forget_field(struct access_grant *g)
 {
-    explicit_bzero(g->secret, g->n);
+    explicit_bzero(g->field, g->n);
     g->n = 0;
     g->token = NULL;
 }
@@ -87,43 +87,50 @@ void access_grant_free(struct access_grant *g)
 {
     if (!g)
         return;
-    forget_secret(g);
+    forget_field(g);
     free(g);
 }
 
-static struct access_grant *grant_new(const struct config_token *token, struct slice secret,
+static struct access_grant *grant_new(const struct config_token *token, struct slice field,
                                       const unsigned char digest[CONFIG_SECRET_DIGEST])
 {
-    struct access_grant *g = xmalloc(sizeof(*g) + secret.n);
+    struct access_grant *g = xmalloc(sizeof(*g) + field.n);
     g->token = token;
     snprintf(g->principal, sizeof(g->principal), "%s", token->principal);
     memcpy(g->digest, digest, CONFIG_SECRET_DIGEST);
-    g->n = secret.n;
-    memcpy(g->secret, secret.p, secret.n);
+    g->n = field.n;
+    memcpy(g->field, field.p, field.n);
     return g;
 }
 
-static bool is_granted(const struct access_grant *g, struct slice secret)
+static const struct config_token *use_grant(const struct access_grant *g, struct http_req *req)
 {
-    return g && g->token && g->n == secret.n && digest_eq(g->secret, secret.p, secret.n);
+    req->principal = g->principal;
+    req->by_token = true;
+    return g->token;
+}
+
+const struct config_token *access_recall(const struct client *c, struct http_req *req,
+                                         struct slice field)
+{
+    const struct access_grant *g = *http_conn_grant(c);
+    if (!g || !g->token || g->n != field.n || !digest_eq(g->field, field.p, field.n))
+        return NULL;
+    return use_grant(g, req);
 }
 
 const struct config_token *access_identify(const struct client *c, struct http_req *req,
-                                           struct slice secret)
+                                           struct slice field, struct slice secret)
 {
     struct access_grant **grant = http_conn_grant(c);
-    if (!is_granted(*grant, secret)) {
-        unsigned char digest[CONFIG_SECRET_DIGEST];
-        digest_sha256(secret, digest);
-        const struct config_token *token = config_find_token(c->front->config, digest);
-        if (!token)
-            return NULL;
-        access_grant_free(*grant);
-        *grant = grant_new(token, secret, digest);
-    }
-    req->principal = (*grant)->principal;
-    req->by_token = true;
-    return (*grant)->token;
+    unsigned char digest[CONFIG_SECRET_DIGEST];
+    digest_sha256(secret, digest);
+    const struct config_token *token = config_find_token(c->front->config, digest);
+    if (!token)
+        return NULL;
+    access_grant_free(*grant);
+    *grant = grant_new(token, field, digest);
+    return use_grant(*grant, req);
 }
 
 /* ---- another configuration ---- */
@@ -176,7 +183,7 @@ void front_access_changed(struct front *f)
         if (!grant)
             continue;
         if (*grant)
-            forget_secret(*grant);
+            forget_field(*grant);
         if (!is_still_valid(c, *grant))
             client_close(c);
     }

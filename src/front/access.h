@@ -13,14 +13,19 @@ void access_tally_init(struct front *f);
 /* Whether requests on this connection must carry a token. */
 bool access_needs_token(const struct client *c);
 
-/* The latest valid token on a connection: a request that brings the same secret again needs no
- * digest. The secret itself is forgotten when the configuration changes and with the connection. */
+/* The latest valid token on a connection: a request that brings it again in the same words needs no
+ * digest. The words are forgotten when the configuration changes and with the connection. */
 struct access_grant;
 
-/* The token that has this secret, NULL when none has. Notes in req who that is, by the connection's
- * grant. */
+/* The token that the latest valid request on this connection had, if it came in the same field;
+ * NULL: there was none, or it has to be identified. Notes in req who that is. */
+const struct config_token *access_recall(const struct client *c, struct http_req *req,
+                                         struct slice field);
+
+/* The token that has this secret, NULL when none has. Notes in req who that is, and remembers the
+ * field that it came in. */
 const struct config_token *access_identify(const struct client *c, struct http_req *req,
-                                           struct slice secret);
+                                           struct slice field, struct slice secret);
 
 /* Erases it. Accepts NULL. */
 void access_grant_free(struct access_grant *g);

@@ -104,7 +104,7 @@ static void shed_request(struct http_conn *h)
 {
     if (h->req) {
         h->route = h->req->refuse_status ? route_unref(h->req->route) : h->req->route;
-        free(h->req);
+        http_front_drop_request(h->req);
         h->req = NULL;
     }
     if (h->in) {

@@ -54,6 +54,7 @@ struct http_req {
     const char *refuse_text;      /* static */
     const char *refuse_challenge; /* WWW-Authenticate of a 401 */
     usec_t refuse_delay;          /* how long to wait with the answer */
+    size_t text_n;
     char text[];
 };
 
@@ -65,8 +66,11 @@ struct http_in {
 };
 
 /* The entry to the meaning of requests (http_front.c). From the head, makes the request and finds
- * out whether it is refused already; malloc'ed. */
+ * out whether it is refused already. */
 struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head);
+
+/* Gives back its memory. The reference to the route is the caller's to drop. */
+void http_front_drop_request(struct http_req *req);
 
 /* The request is complete. It must be answered by one of the functions below, now or, with a
  * responder, later. */

@@ -40,13 +40,17 @@ struct http_conn {
     bool noted : 1;     /* this request stands in the record ... */
     bool committed : 1; /* ... and counts */
     bool in_head;       /* the first byte of a head has come, the last has not */
-    struct http1_scan scan;
-    struct http1_body body;
+    union {
+        struct http1_scan scan; /* HEAD */
+        struct {                /* BODY */
+            struct http1_body body;
+            uint64_t window_bytes; /* body bytes when this window began */
+        };
+    };
     usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
-    uint64_t window_bytes; /* BODY: body bytes when this window began */
-    uint64_t sent_mark;    /* bytes sent when a timer last looked: tells progress from a stall */
-    usec_t refuse_at;      /* REPLY: when the refusal goes out; 0 = none waits */
-    struct http_req *req;  /* NULL once it was handed over; then ... */
+    uint64_t sent_mark;   /* bytes sent when a timer last looked: tells progress from a stall */
+    usec_t refuse_at;     /* REPLY: when the refusal goes out; 0 = none waits */
+    struct http_req *req; /* NULL once it was handed over; then ... */
     const struct route *route;  /* ... ref: where it went, until it is answered */
     struct access_grant *grant; /* NULL: no token was needed yet */
     struct body_in *in;

@@ -79,9 +79,12 @@ static void check_token(struct http_conn *h, struct http_req *req, const struct 
                "Bad Request: two Authorization fields");
         return;
     }
-    enum auth_kind kind = auth_parse(http1_value(&head->headers, HTTP1_F_AUTHORIZATION), &secret);
+    struct slice field = http1_value(&head->headers, HTTP1_F_AUTHORIZATION);
+    if ((*ret_token = access_recall(c, req, field)) != NULL)
+        return;
+    enum auth_kind kind = auth_parse(field, &secret);
     if (kind == AUTH_BEARER)
-        *ret_token = access_identify(c, req, secret);
+        *ret_token = access_identify(c, req, field, secret);
     if (*ret_token)
         return;
     access_refused(c->front, c->peer->key);
@@ -207,14 +210,38 @@ static struct slice keep(char **at, struct slice value, size_t max)
     return kept;
 }
 
+/* Nearly every request is handed over before the next one comes, whichever connection that is on:
+ * so the memory of the latest waits for it, if it has no more than this much text. */
+#define SPARE_TEXT 512
+
+static struct http_req *spare;
+
+static struct http_req *request_new(size_t text_n)
+{
+    size_t room = text_n > SPARE_TEXT ? text_n : SPARE_TEXT;
+    struct http_req *req = room == SPARE_TEXT && spare ? spare : xmalloc(sizeof(*req) + room);
+    if (req == spare)
+        spare = NULL;
+    memset(req, 0, sizeof(*req));
+    req->text_n = text_n;
+    return req;
+}
+
+void http_front_drop_request(struct http_req *req)
+{
+    if (spare || req->text_n > SPARE_TEXT)
+        free(req);
+    else
+        spare = req;
+}
+
 struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head)
 {
     const struct http1_headers *headers = &head->headers;
     struct slice session_id = http1_value(headers, HTTP1_F_MCP_SESSION_ID);
     struct slice last_event_id = http1_value(headers, HTTP1_F_LAST_EVENT_ID);
     struct slice query_session = http1_query_get(head->query, "sessionId");
-    size_t text = session_id.n + last_event_id.n + query_session.n;
-    struct http_req *req = xmalloc_zeroed(sizeof(*req) + text, sizeof(*req));
+    struct http_req *req = request_new(session_id.n + last_event_id.n + query_session.n);
     char *at = req->text;
 
     req->method = head->method;
