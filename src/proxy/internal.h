@@ -487,6 +487,7 @@ struct endpoint {
     bool closing; /* server_stop was called … */
     bool stopped; /* … and has come to its end */
     LIST_ENTRY(endpoint) link;
+    UT_hash_handle hh;  /* in proxy->by_name, while it is in proxy->routes */
     struct timer drain; /* gone: when what still runs is ended */
     struct task check;  /* gone: perhaps nothing runs any more */
 };
@@ -503,6 +504,7 @@ struct proxy {
     void *transport_arg;
     struct endpoint **routes; /* named ones, in the order of the configuration */
     size_t route_count;
+    struct endpoint *by_name;      /* the same ones */
     struct endpoint *aggregate;    /* NULL: there is none */
     LIST_HEAD(, endpoint) leaving; /* of servers that were removed, until these are stopped */
     struct pace pace;              /* of the starts of all servers */

@@ -69,10 +69,9 @@ const struct route *route_find(const struct proxy *proxy, struct slice name)
 {
     if (name.n == 0)
         return proxy->aggregate ? &proxy->aggregate->route : NULL;
-    for (size_t i = 0; i < proxy->route_count; i++)
-        if (slice_is(name, proxy->routes[i]->route.name))
-            return &proxy->routes[i]->route;
-    return NULL;
+    struct endpoint *e;
+    HASH_FIND(hh, proxy->by_name, name.p, name.n, e);
+    return e ? &e->route : NULL;
 }
 
 const struct route *route_at(const struct proxy *proxy, size_t index)
@@ -189,6 +188,16 @@ static void tell_unserved(const struct server_config *sc)
                     config_transport_name(sc->transport));
 }
 
+/* p->routes is complete. Those that are not in it any more are still there. */
+static void index_names(struct proxy *p)
+{
+    HASH_CLEAR(hh, p->by_name);
+    for (size_t i = 0; i < p->route_count; i++) {
+        struct endpoint *e = p->routes[i];
+        HASH_ADD_KEYPTR(hh, p->by_name, e->route.name, strlen(e->route.name), e);
+    }
+}
+
 static void set_aggregate(struct proxy *p)
 {
     struct endpoint *only = p->route_count == 1 ? p->routes[0] : NULL;
@@ -210,6 +219,7 @@ void routes_init(struct proxy *p)
         else
             tell_unserved(sc);
     }
+    index_names(p);
     set_aggregate(p);
 }
 
@@ -223,6 +233,7 @@ void routes_done(struct proxy *p)
         env_task_clear(p->env, &e->check);
         endpoint_unref(e);
     }
+    HASH_CLEAR(hh, p->by_name);
     for (size_t i = 0; i < p->route_count; i++)
         endpoint_unref(p->routes[i]);
     free(p->routes);
@@ -278,6 +289,7 @@ static void follow(struct proxy *p, const struct config_plan *plan)
             server_start(p->routes[p->route_count - 1]->route.server);
         }
     }
+    index_names(p);
     for (size_t i = 0; i < old_count; i++)
         if (old[i])
             leave(old[i]);
