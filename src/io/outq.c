@@ -93,7 +93,20 @@ void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n)
     STAILQ_INSERT_TAIL(&q->pieces, piece, link);
 }
 
-int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *ret_n)
+/* Cuts off what is beyond `most` bytes; the number of entries left. */
+static int cut(struct iovec *iov, int count, size_t most)
+{
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len >= most) {
+            iov[i].iov_len = most;
+            return i + 1;
+        }
+        most -= iov[i].iov_len;
+    }
+    return count;
+}
+
+int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t most, size_t *ret_n)
 {
     struct slice copied = buf_peek(&q->copied);
     const struct outq_piece *piece;
@@ -115,8 +128,8 @@ int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *ret_n)
         iov[count++] = (struct iovec){(void *)copied.p, copied.n};
         sum += copied.n;
     }
-    *ret_n = sum;
-    return count;
+    *ret_n = sum < most ? sum : most;
+    return sum <= most ? count : cut(iov, count, most);
 }
 
 static size_t min_size(size_t a, size_t b)

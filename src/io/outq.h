@@ -54,9 +54,9 @@ static inline bool outq_is_flat(const struct outq *q)
 /* Bytes [off, off+n) of b, by reference. */
 void outq_ref(struct outq *q, struct blob *b, size_t off, size_t n);
 
-/* Describes the head of the queue in up to `max` entries; returns how many, and their sum in
- * *ret_n. */
-int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *ret_n);
+/* Describes the head of the queue, `most` bytes of it if there are more, in up to `max` entries;
+ * returns how many, and their sum in *ret_n. */
+int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t most, size_t *ret_n);
 
 /* Leaves the buffer, which is empty, to another queue. */
 void outq_leave_buffer(struct outq *q);

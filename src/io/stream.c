@@ -39,8 +39,11 @@
 #define READ_MAX          STREAM_BYTES_MAX
 /* Reads after a failed write, for what the peer said before it left. */
 #define LAST_READS_MAX 16
-/* writev: entries at once, and calls per wake-up. */
+/* writev: entries and bytes at once, and calls per wake-up. A peer that reads as fast as we write
+ * could keep us in one call for as long as there is something to write, and what a mapped blob gave
+ * of itself goes only after the call. */
 #define IOV_COUNT  64
+#define WRITE_MAX  ((size_t)1024 * 1024)
 #define WRITES_MAX 4
 /* Blob pieces up to this size are copied: a reference costs an allocation and an iovec entry. */
 #define COPY_MAX 4096
@@ -467,7 +470,7 @@ static ssize_t write_flat(struct stream *s, size_t *ret_offered)
 static __attribute__((noinline)) ssize_t write_pieces(struct stream *s, size_t *ret_offered)
 {
     struct iovec iov[IOV_COUNT];
-    int count = outq_peek(&s->out, iov, IOV_COUNT, ret_offered);
+    int count = outq_peek(&s->out, iov, IOV_COUNT, WRITE_MAX, ret_offered);
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
 
     if (s->trace)

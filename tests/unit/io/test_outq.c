@@ -16,9 +16,10 @@ static void drain(struct outq *q, size_t step, char *out)
 
     while (q->n > 0) {
         size_t sum, n = 0;
-        int count = outq_peek(q, iov, ARRAY_LEN(iov), &sum);
+        int count = outq_peek(q, iov, ARRAY_LEN(iov), step + 1, &sum);
 
         ck_assert_int_gt(count, 0);
+        ck_assert_uint_le(sum, step + 1);
         for (int i = 0; i < count && n < step; i++) {
             size_t part = iov[i].iov_len < step - n ? iov[i].iov_len : step - n;
 
@@ -26,6 +27,7 @@ static void drain(struct outq *q, size_t step, char *out)
             n += part;
         }
         ck_assert_uint_le(n, sum);
+        ck_assert(n == sum || n == step);
         outq_consume(q, n);
         at += n;
     }
