@@ -1,6 +1,7 @@
-/* A message begins in memory while there is some of SPOOL_MEMORY_MAX, which all spools share, and
- * goes on in a file from there on, so that the usual big result costs no file system and a huge one
- * no memory. The blob that comes out of it is one run of addresses over both.
+/* A message is taken in steps of 2 MiB, each of which lies in memory if there is some left of
+ * SPOOL_MEMORY_MAX, which all spools share, and in a file if not. So the usual big result costs no
+ * file system and a huge one no memory, and while one leaves, the next has what it gives back. The
+ * blob that comes out of it is one run of addresses over all steps.
  *
  * The file has no name from the moment it exists (or a moment later), so nothing is left behind
  * however the process ends. It is mapped privately and read-only; `passed` returns the pages that
@@ -8,11 +9,11 @@
  * turn. Memory is returned in the same way, but only when nobody else holds the blob: unlike the
  * file's, those bytes do not come back.
  *
- * Memory is taken and returned in steps of a huge page. Where there are none, a step is just many
- * pages; where there are, a step costs one page fault instead of 512, which is what makes memory
- * faster than a file at all. */
+ * A step is a huge page. Where there are none, it is just many pages; where there are, it costs one
+ * page fault instead of 512, which is what makes memory faster than a file at all. */
 #include "io/spool.h"
 
+#include "base/buf.h"
 #include "base/util.h"
 
 #include <errno.h>
@@ -24,21 +25,28 @@
 
 #define STEP ((size_t)2 * 1024 * 1024)
 
+enum place {
+    IN_MEMORY,
+    IN_FILE,
+};
+
 struct spool {
     char *dir;
-    char *memory; /* SPOOL_MEMORY_MAX of address space, of which `taken` may be used; or NULL */
-    size_t taken; /* whole steps */
-    int fd;       /* -1: all bytes are in memory; otherwise what follows the first `taken` */
+    struct buf places; /* of the steps, a byte each */
+    char *memory;      /* SPOOL_MEMORY_MAX of address space, of which `taken` is in use; or NULL */
+    size_t taken;      /* whole steps */
+    int fd;            /* -1: no step is in a file yet */
     size_t n;
 };
 
 struct mapped_blob {
     struct blob blob;
+    struct buf places;
     char *map;
     size_t map_n;
-    size_t memory;   /* the first bytes, in memory; whole steps */
-    size_t returned; /* of those, at the head */
-    size_t dropped;  /* bytes at the head of the file whose pages were given back; whole pages */
+    size_t held;     /* memory that is not given back yet */
+    size_t returned; /* steps at the head that were looked at for that */
+    size_t dropped;  /* bytes at the head whose pages in the file were given back; whole pages */
 };
 
 static size_t memory_taken;
@@ -115,23 +123,33 @@ static bool take_step(struct spool *s)
     return true;
 }
 
-/* Appends the first of n bytes; returns how many, or -errno. */
-static ssize_t append_some(struct spool *s, const char *p, size_t n)
+/* Finds a place for the next step. 0 or -errno. */
+static int begin_step(struct spool *s)
 {
-    ssize_t done;
+    char place = take_step(s) ? IN_MEMORY : IN_FILE;
 
-    if (s->fd < 0 && (s->n < s->taken || take_step(s))) {
-        size_t room = s->taken - s->n, part = n < room ? n : room;
-        memcpy(s->memory + s->n, p, part);
-        return (ssize_t)part;
-    }
-    if (s->fd < 0) {
+    if (place == IN_FILE && s->fd < 0) {
         int fd = open_file(s->dir);
         if (fd < 0)
             return fd;
         s->fd = fd;
     }
-    done = write(s->fd, p, n);
+    buf_append(&s->places, &place, 1);
+    return 0;
+}
+
+/* Appends the first of n bytes; returns how many, or -errno. */
+static ssize_t append_some(struct spool *s, const char *p, size_t n)
+{
+    size_t at = s->n % STEP, part = n < STEP - at ? n : STEP - at;
+    struct slice places = buf_peek(&s->places);
+    ssize_t done;
+
+    if (places.p[places.n - 1] == IN_MEMORY) {
+        memcpy(s->memory + s->taken - STEP + at, p, part);
+        return (ssize_t)part;
+    }
+    done = write(s->fd, p, part);
     if (done < 0)
         return errno == EINTR ? 0 : -errno;
     return done;
@@ -142,8 +160,10 @@ int spool_append(struct spool *s, const void *p, size_t n)
     const char *from = p;
 
     while (n > 0) {
-        ssize_t done = append_some(s, from, n);
+        ssize_t done = s->n == buf_len(&s->places) * STEP ? begin_step(s) : 0;
 
+        if (done == 0)
+            done = append_some(s, from, n);
         if (done < 0)
             return (int)done;
         from += done;
@@ -167,41 +187,52 @@ void spool_free(struct spool *s)
     memory_taken -= s->taken;
     if (s->fd >= 0)
         close(s->fd);
+    buf_done(&s->places);
     free(s->dir);
     free(s);
 }
 
-/* Returns what lies before `upto` of the memory. */
-static void return_memory(struct mapped_blob *m, size_t upto)
+static bool is_in(const struct buf *places, size_t step, enum place place)
 {
-    size_t end = upto < m->memory ? upto / STEP * STEP : m->memory;
-
-    if (end <= m->returned)
-        return;
-    madvise(m->map + m->returned, end - m->returned, MADV_DONTNEED);
-    memory_taken -= end - m->returned;
-    m->returned = end;
+    return buf_peek(places).p[step] == (char)place;
 }
 
-/* Drops what lies before `upto` in the file, which is read again when it is asked for. */
+/* Drops the pages of the file before `upto`; they are read again when somebody asks for them. */
 static void drop_file(struct mapped_blob *m, size_t upto)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), end = upto / page * page;
 
-    if (end <= m->dropped)
-        return;
-    madvise(m->map + m->memory + m->dropped, end - m->dropped, MADV_DONTNEED);
-    m->dropped = end;
+    while (m->dropped < end) {
+        size_t step = m->dropped / STEP, step_end = (step + 1) * STEP;
+        size_t to = step_end < end ? step_end : end;
+
+        if (is_in(&m->places, step, IN_FILE))
+            madvise(m->map + m->dropped, to - m->dropped, MADV_DONTNEED);
+        m->dropped = to;
+    }
+}
+
+/* Returns the memory of all steps that end before `upto`. */
+static void return_memory(struct mapped_blob *m, size_t upto)
+{
+    for (; (m->returned + 1) * STEP <= upto; m->returned++) {
+        if (!is_in(&m->places, m->returned, IN_MEMORY))
+            continue;
+        madvise(m->map + m->returned * STEP, STEP, MADV_DONTNEED);
+        m->held -= STEP;
+        memory_taken -= STEP;
+    }
 }
 
 static void mapped_passed(struct blob *b, size_t upto)
 {
     struct mapped_blob *m = container_of(b, struct mapped_blob, blob);
 
-    if (b->refs == 1 && upto < b->n) /* at the end all of it goes anyway */
+    if (b->refs == 1 && upto == b->n)
+        return; /* all of it goes in a moment */
+    drop_file(m, upto);
+    if (b->refs == 1)
         return_memory(m, upto);
-    if (upto > m->memory)
-        drop_file(m, upto - m->memory);
 }
 
 static void mapped_free(struct blob *b)
@@ -209,55 +240,82 @@ static void mapped_free(struct blob *b)
     struct mapped_blob *m = container_of(b, struct mapped_blob, blob);
 
     munmap(m->map, m->map_n);
-    memory_taken -= m->memory - m->returned;
+    memory_taken -= m->held;
+    buf_done(&m->places);
     free(m);
 }
 
-/* Moves the memory to `to`. */
-static bool move_memory(struct spool *s, char *to)
+/* Steps from `step` on that are in the same place. */
+static size_t run_of_steps(const struct spool *s, size_t step)
 {
-    if (!s->memory)
-        return true;
-    if (mremap(s->memory, s->taken, s->taken, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
-        return false;
-    munmap(s->memory + s->taken, SPOOL_MEMORY_MAX - s->taken);
-    s->memory = NULL;
-    return true;
+    struct slice places = buf_peek(&s->places);
+    size_t end = step;
+
+    while (end < places.n && places.p[end] == places.p[step])
+        end++;
+    return end - step;
 }
 
-/* Memory and file in one run of addresses. NULL: errno says why; the memory may be gone by then. */
+/* Puts all steps one after the other to `to`. The spool's memory is gone then, whether all of it
+ * went there or not. False: errno says why. */
+static bool map_steps(struct spool *s, char *to)
+{
+    size_t steps = buf_len(&s->places), from_memory = 0, from_file = 0, n;
+    void *p = to;
+
+    for (size_t step = 0; step < steps && p != MAP_FAILED; step += n / STEP) {
+        char *at = to + step * STEP;
+
+        n = run_of_steps(s, step) * STEP;
+        if (is_in(&s->places, step, IN_MEMORY)) {
+            p = mremap(s->memory + from_memory, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+            from_memory += p != MAP_FAILED ? n : 0;
+        } else {
+            p = mmap(at, n, PROT_READ, MAP_PRIVATE | MAP_FIXED, s->fd, (off_t)from_file);
+            from_file += n;
+        }
+    }
+    int err = errno;
+    if (s->memory)
+        munmap(s->memory + from_memory, SPOOL_MEMORY_MAX - from_memory);
+    s->memory = NULL;
+    errno = err;
+    return p != MAP_FAILED;
+}
+
+/* Memory and file in one run of addresses. NULL: errno says why. */
 static char *map_both(struct spool *s, size_t map_n)
 {
-    size_t in_file = s->n - s->taken;
     char *p = mmap(NULL, map_n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED)
         return NULL;
-    if (!move_memory(s, p) ||
-        mmap(p + s->taken, in_file, PROT_READ, MAP_PRIVATE | MAP_FIXED, s->fd, 0) == MAP_FAILED) {
+    if (!map_steps(s, p)) {
         int err = errno;
         munmap(p, map_n);
         errno = err;
         return NULL;
     }
-    madvise(p + s->taken, in_file, MADV_SEQUENTIAL);
+    madvise(p, map_n, MADV_SEQUENTIAL);
     return p;
 }
 
 static int map(struct spool *s, struct blob **ret)
 {
-    size_t map_n = s->fd < 0 ? SPOOL_MEMORY_MAX : (s->n + STEP - 1) / STEP * STEP;
+    size_t map_n = s->fd < 0 ? SPOOL_MEMORY_MAX : buf_len(&s->places) * STEP;
     char *p = s->fd < 0 ? s->memory : map_both(s, map_n);
     struct mapped_blob *m;
 
     if (!p)
         return -errno;
     m = xmalloc(sizeof(*m));
-    *m = (struct mapped_blob){.map = p, .map_n = map_n, .memory = s->taken};
+    *m = (struct mapped_blob){.places = s->places, .map = p, .map_n = map_n, .held = s->taken};
     m->blob = (struct blob){
         .refs = 1, .n = s->n, .p = p, .free_fn = mapped_free, .passed = mapped_passed};
     *ret = &m->blob;
-    s->memory = NULL; /* the blob's from now on */
+    /* They are the blob's from now on. */
+    s->places = (struct buf)BUF_INIT;
+    s->memory = NULL;
     s->taken = 0;
     return 0;
 }

@@ -86,19 +86,25 @@ END_TEST
 #define MIB ((size_t)1024 * 1024)
 #define BIG (32 * MIB)
 
-/* n bytes of which every page tells its number. */
-static struct spool *filled(size_t n)
+/* Appends up to n bytes in all, of which every page tells its number. */
+static void fill(struct spool *s, size_t n)
 {
     static char block[65536];
-    struct spool *s;
 
-    ck_assert_int_eq(spool_new(dir, &s), 0);
-    for (size_t at = 0; at < n; at += sizeof(block)) {
+    for (size_t at = spool_len(s); at < n; at += sizeof(block)) {
         for (size_t i = 0; i < sizeof(block); i += 4096)
             block[i] = (char)((at + i) / 4096 % 251);
         ck_assert_int_eq(spool_append(s, block, n - at < sizeof(block) ? n - at : sizeof(block)),
                          0);
     }
+}
+
+static struct spool *filled(size_t n)
+{
+    struct spool *s;
+
+    ck_assert_int_eq(spool_new(dir, &s), 0);
+    fill(s, n);
     return s;
 }
 
@@ -172,6 +178,39 @@ START_TEST(memory_is_shared_and_bounded)
         blob_unref(b);
     }
     ck_assert_uint_eq(open_fd_count(), fds);
+    ck_assert_uint_eq(spool_memory(), 0);
+}
+END_TEST
+
+/* What others give back serves the rest of a message that had to begin in a file. */
+START_TEST(file_and_memory_take_turns)
+{
+    struct spool *other = filled(SPOOL_MEMORY_MAX), *s = filled(3 * MIB);
+    size_t fds = open_fd_count();
+    struct blob *b;
+
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX);
+    spool_free(other);
+    ck_assert_uint_eq(spool_memory(), 0);
+    fill(s, 5 * MIB);
+    ck_assert_uint_eq(spool_memory(), 2 * MIB);
+    other = filled(SPOOL_MEMORY_MAX); /* the rest, and a file of its own */
+    fill(s, 9 * MIB);
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX);
+    spool_free(other);
+    fill(s, 11 * MIB + 1);
+    ck_assert_uint_eq(spool_memory(), 4 * MIB);
+    b = finished(s);
+    ck_assert_uint_eq(open_fd_count(), fds - 1);
+    ck_assert_uint_eq(spool_memory(), 4 * MIB);
+    ck_assert(is_right(b));
+    b->passed(b, 6 * MIB - 1); /* the first step in memory is not over */
+    ck_assert_uint_eq(spool_memory(), 4 * MIB);
+    b->passed(b, 10 * MIB);
+    ck_assert_uint_eq(spool_memory(), 2 * MIB);
+    for (size_t i = 6 * MIB; i < b->n; i += 4096)
+        ck_assert_msg(b->p[i] == (char)(i / 4096 % 251), "page %zu", i / 4096);
+    blob_unref(b);
     ck_assert_uint_eq(spool_memory(), 0);
 }
 END_TEST
@@ -302,6 +341,7 @@ int main(void)
     tcase_add_test(tc, errors_are_returned);
     tcase_add_loop_test(tc, any_size_comes_back_and_leaves_nothing, 0, ARRAY_LEN(sizes));
     tcase_add_test(tc, memory_is_shared_and_bounded);
+    tcase_add_test(tc, file_and_memory_take_turns);
     tcase_add_test(tc, memory_goes_behind_its_only_reader);
     tcase_add_test(tc, passed_gives_pages_back_and_they_stay_readable);
     tcase_add_test(tc, streaming_keeps_little_resident);
