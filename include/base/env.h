@@ -23,11 +23,11 @@ struct timer {
 /* Work for the end of this loop turn, embedded in its owner; queued at most once. */
 struct task {
     TAILQ_ENTRY(task) link;
-    bool queued;
-    bool later;    /* queued, but for the next turn because it ran in this one */
-    uint64_t turn; /* the turn in which it ran last */
     void (*fn)(void *arg);
     void *arg;
+    uint32_t turn; /* the turn in which it ran last: its low bits, which is as good */
+    bool queued;
+    bool later; /* queued, but for the next turn because it ran in this one */
 };
 
 struct env {

@@ -25,7 +25,7 @@ struct stream;
 
 struct stream_ops {
     /* New input: look at stream_input, call stream_consume. Also called again after stream_resume
-     * if unconsumed input waits. */
+     * if unconsumed input waits, and after stream_again. */
     void (*on_input)(void *arg);
     /* The peer ended its side (orderly EOF); unconsumed input is still there. Output still works.
      */
@@ -40,8 +40,8 @@ struct stream_ops {
 };
 
 struct stream_options {
-    size_t in_max;    /* input buffer limit in bytes; default 64 KiB when 0 */
-    size_t drain_low; /* see on_drain; default 64 KiB when 0 */
+    size_t in_max;    /* input buffer limit in bytes, below 4 GiB; default 64 KiB when 0 */
+    size_t drain_low; /* see on_drain; as above */
 };
 
 /* Takes ownership of the descriptors (made non-blocking); rfd == wfd for a socket. Either may be -1
@@ -72,6 +72,10 @@ void stream_set_in_max(struct stream *s, size_t in_max);
  * while reading is stopped is noticed by the next write or after stream_resume. */
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
+
+/* Calls on_input at the end of this turn, whether there is input or not: for an owner that can go
+ * on with what it left. */
+void stream_again(struct stream *s);
 
 /* Queues output; sent in one writev at the end of the turn. Does nothing after stream_end_output or
  * once the stream is broken. */

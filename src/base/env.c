@@ -131,7 +131,7 @@ void env_defer(struct env *env, struct task *t)
     if (t->queued)
         return;
     t->queued = true;
-    t->later = env->running && t->turn == env->turn;
+    t->later = env->running && t->turn == (uint32_t)env->turn;
     if (t->later)
         TAILQ_INSERT_TAIL(&env->later, t, link);
     else
@@ -174,7 +174,7 @@ static void run_tasks(struct env *env)
 
     while ((t = TAILQ_FIRST(&env->tasks))) {
         env_task_clear(env, t);
-        t->turn = env->turn;
+        t->turn = (uint32_t)env->turn;
         t->fn(t->arg);
     }
     while ((t = TAILQ_FIRST(&env->later))) {

@@ -67,21 +67,21 @@ struct stream {
     void *arg;
     int rfd, wfd;
     enum stream_state state : 8;
-    bool rfd_is_pipe, wfd_is_pipe, wfd_is_socket;
-    bool rfd_grown, wfd_grown; /* hold one of PIPE_BULK_MAX */
-    bool read_armed;
-    bool paused;
-    bool eof;
-    bool input_waits; /* on_input is due although nothing new came: resumed */
-    bool ending;      /* stream_end_output: no more is queued */
-    bool ended;       /* and the peer was told */
-    bool above_low;   /* on_drain is due when pending falls to drain_low */
-    bool unwatched;   /* the loop does not take the descriptor, which is told at the turn's end */
+    bool rfd_is_pipe : 1, wfd_is_pipe : 1, wfd_is_socket : 1;
+    bool rfd_grown : 1, wfd_grown : 1; /* hold one of PIPE_BULK_MAX */
+    bool read_armed : 1;
+    bool paused : 1;
+    bool eof : 1;
+    bool input_waits : 1; /* on_input is due although nothing new came */
+    bool ending : 1;      /* stream_end_output: no more is queued */
+    bool ended : 1;       /* and the peer was told */
+    bool above_low : 1;   /* on_drain is due when pending falls to drain_low */
+    bool unwatched : 1;   /* the loop does not take the descriptor: told at the turn's end */
 
-    struct buf in;
+    uint32_t in_max, drain_low;
+    uint32_t fresh_n;
     const char *fresh; /* unconsumed bytes still in the shared buffer; `in` is empty then */
-    size_t fresh_n;
-    size_t in_max, drain_low;
+    struct buf in;
     struct outq out;
     uint64_t sent_total, received_total;
     struct stream_trace *trace; /* NULL: nobody goes on after us */
@@ -101,14 +101,15 @@ static struct stream_io *stream_io = &own_io;
 
 static unsigned grown_pipes;
 
-static void grow_pipe(int fd, bool *grown)
+/* Whether a pipe is one of PIPE_BULK_MAX now; `grown`: whether it was before. */
+static bool grow_pipe(int fd, bool grown)
 {
-    if (*grown || grown_pipes >= PIPE_BULK_MAX)
-        return;
+    if (grown || grown_pipes >= PIPE_BULK_MAX)
+        return grown;
     /* Tried once: a refusal (EPERM at the user's limit) only leaves it slower. */
-    *grown = true;
     grown_pipes++;
     (void)fcntl(fd, F_SETPIPE_SZ, PIPE_BULK_SIZE);
+    return true;
 }
 
 /* --- ends --- */
@@ -286,10 +287,10 @@ static ssize_t read_once(struct stream *s)
         return 0;
     s->received_total += (uint64_t)n;
     if (s->rfd_is_pipe && n == READ_MAX)
-        grow_pipe(s->rfd, &s->rfd_grown);
+        s->rfd_grown = grow_pipe(s->rfd, s->rfd_grown);
     if (direct) {
         s->fresh = stream_io->bytes;
-        s->fresh_n = (size_t)n;
+        s->fresh_n = (uint32_t)n;
     } else {
         buf_added(&s->in, (size_t)n);
     }
@@ -355,7 +356,7 @@ void stream_consume(struct stream *s, size_t n)
     if (s->fresh_n > 0) {
         assert(n <= s->fresh_n);
         s->fresh += n;
-        s->fresh_n -= n;
+        s->fresh_n -= (uint32_t)n;
         return;
     }
     if (n == 0)
@@ -367,7 +368,8 @@ void stream_consume(struct stream *s, size_t n)
 
 void stream_set_in_max(struct stream *s, size_t in_max)
 {
-    s->in_max = in_max;
+    assert(in_max <= UINT32_MAX);
+    s->in_max = (uint32_t)in_max;
     schedule(s);
 }
 
@@ -383,6 +385,12 @@ void stream_resume(struct stream *s)
         return;
     s->paused = false;
     s->input_waits = stream_input(s).n > 0;
+    schedule(s);
+}
+
+void stream_again(struct stream *s)
+{
+    s->input_waits = true;
     schedule(s);
 }
 
@@ -547,7 +555,7 @@ static void flush(struct stream *s)
         return;
     }
     if (s->wfd_is_pipe && s->out.n > READ_MAX)
-        grow_pipe(s->wfd, &s->wfd_grown);
+        s->wfd_grown = grow_pipe(s->wfd, s->wfd_grown);
     if (s->out.n == 0) {
         disarm_writing(s);
     } else if (!s->write_event) {
@@ -708,42 +716,45 @@ bool stream_peer_gone(const struct stream *s)
     return s->rfd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
-static void inspect(int fd, bool *is_pipe, bool *is_socket)
+/* Makes fd non-blocking; the mode of the file it is open on, 0 when that cannot be told. */
+static mode_t prepare(int fd)
 {
     struct stat st;
     int flags = fcntl(fd, F_GETFL);
 
     if (flags >= 0 && !(flags & O_NONBLOCK))
         (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    if (fstat(fd, &st) < 0)
-        return;
-    *is_pipe = S_ISFIFO(st.st_mode);
-    *is_socket = S_ISSOCK(st.st_mode);
+    return fstat(fd, &st) < 0 ? 0 : st.st_mode;
 }
 
 struct stream *stream_new(struct loop *loop, int rfd, int wfd, const struct stream_options *opt,
                           const struct stream_ops *ops, void *arg)
 {
     struct stream *s = xcalloc(1, sizeof(*s));
-    bool rfd_is_socket;
+    mode_t mode = 0;
 
+    assert(!opt || (opt->in_max <= UINT32_MAX && opt->drain_low <= UINT32_MAX));
     s->loop = loop;
     s->ops = ops;
     s->arg = arg;
     s->rfd = rfd;
     s->wfd = wfd;
-    s->in_max = opt && opt->in_max ? opt->in_max : IN_MAX_DEFAULT;
-    s->drain_low = opt && opt->drain_low ? opt->drain_low : DRAIN_LOW_DEFAULT;
+    s->in_max = opt && opt->in_max ? (uint32_t)opt->in_max : IN_MAX_DEFAULT;
+    s->drain_low = opt && opt->drain_low ? (uint32_t)opt->drain_low : DRAIN_LOW_DEFAULT;
     outq_init(&s->out);
     task_init(&s->turn, on_turn, s);
     if (rfd >= 0) {
-        inspect(rfd, &s->rfd_is_pipe, &rfd_is_socket);
+        mode = prepare(rfd);
+        s->rfd_is_pipe = S_ISFIFO(mode);
         event_assign(&s->read_event, loop->base, rfd, EV_READ | EV_PERSIST, on_readable, s);
         s->read_armed = event_add(&s->read_event, NULL) == 0;
         s->unwatched = !s->read_armed;
     }
-    if (wfd >= 0)
-        inspect(wfd, &s->wfd_is_pipe, &s->wfd_is_socket);
+    if (wfd >= 0) {
+        mode = wfd == rfd ? mode : prepare(wfd);
+        s->wfd_is_pipe = S_ISFIFO(mode);
+        s->wfd_is_socket = S_ISSOCK(mode);
+    }
     if (s->unwatched)
         schedule(s);
     return s;

@@ -93,6 +93,29 @@ START_TEST(pause_stops_reading_and_resume_tells_again)
 }
 END_TEST
 
+START_TEST(again_tells_once_more_with_input_and_without)
+{
+    open_socket(NULL);
+    a.eat_max = 0;
+    say("abc");
+    WAIT_FOR(a.inputs == 1);
+    stream_again(a.stream);
+    stream_again(a.stream);
+    ck_assert_uint_eq(a.inputs, 1); /* told by the loop */
+    a.eat_max = SIZE_MAX;
+    WAIT_FOR(has_got(&a, "abc"));
+    ck_assert_uint_eq(a.inputs, 2);
+    shutdown(peer, SHUT_WR);
+    WAIT_FOR(a.eofs);
+    a.asked_again = true;
+    stream_again(a.stream);
+    WAIT_FOR(a.inputs == 3);
+    run_for(10 * USEC_PER_MSEC);
+    ck_assert_uint_eq(a.inputs, 3);
+    ck_assert_uint_eq(a.eofs, 1);
+}
+END_TEST
+
 START_TEST(eof_comes_after_the_data_and_output_still_works)
 {
     char text[8];
@@ -438,6 +461,7 @@ int main(void)
     tcase_add_test(tc, unconsumed_input_is_kept_and_extended);
     tcase_add_test(tc, reading_stops_at_in_max_until_consumed);
     tcase_add_test(tc, pause_stops_reading_and_resume_tells_again);
+    tcase_add_test(tc, again_tells_once_more_with_input_and_without);
     tcase_add_test(tc, eof_comes_after_the_data_and_output_still_works);
     tcase_add_test(tc, half_closed_is_not_gone);
     tcase_add_loop_test(tc, hangup_does_not_spin, 0, 8);
