@@ -116,15 +116,15 @@ static const struct stream_ops stream_ops = {
 };
 
 /* Room for a head of the largest size, and some of what follows; 0: what a stream has anyway. */
-static size_t input_room(const struct front *f)
+static uint32_t input_room(const struct front *f)
 {
     size_t head = front_limits(f)->max_head_bytes;
-    return head > 48 * 1024 ? head + 16 * 1024 : 0;
+    return head > 48 * 1024 ? (uint32_t)head + 16 * 1024 : 0;
 }
 
 void client_follow(struct client *c)
 {
-    size_t room = input_room(c->front);
+    uint32_t room = input_room(c->front);
     if (c->stream && room > c->input_room) {
         stream_set_in_max(c->stream, room);
         c->input_room = room;

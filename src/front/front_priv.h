@@ -136,11 +136,11 @@ struct client {
     void *impl;
     struct ledger_record *record; /* what the next process will know; NULL: nothing */
     usec_t since_at;              /* when it was accepted */
-    bool stored;                  /* its socket lies in the descriptor store */
     struct timer timer;           /* belongs to ops; before that, the idle limit */
+    bool stored;                  /* its socket lies in the descriptor store */
     bool eof;                     /* the client ended its side */
     bool doomed;                  /* closes at the end of this turn; nothing is written any more */
-    size_t input_room;            /* of the stream; 0: what every stream has */
+    uint32_t input_room;          /* of the stream; 0: what every stream has */
     uint64_t mapped_end;          /* stream total after the latest mapped run was queued */
     size_t mapped_n;              /* its length */
 };

@@ -159,7 +159,7 @@ void http_conn_response_done(struct http_conn *h)
         return; /* run() goes on by itself; the request may still be in use below it */
     drop_request(h);
     if (client_is_open(c) && (stream_input(c->stream).n || c->eof))
-        env_defer(c->front->env, &h->task);
+        stream_again(c->stream);
 }
 
 /* Answers in plain text and closes: the connection's state cannot be trusted any more. */
@@ -184,14 +184,14 @@ static void refuse_http1(struct http_conn *h, ssize_t error)
 /* What a refused head says, now or after its body was read. */
 static void reply_refusal(struct http_conn *h)
 {
-    const struct http_req *req = h->req;
+    struct http_req *req = h->req;
     h->state = HTTP_REPLY;
-    if (req->refuse_delay && !h->refuse_at) {
-        h->refuse_at = now_of(h) + req->refuse_delay;
-        set_timer(h, h->refuse_at);
+    if (req->refuse_delay && !req->refuse_at) {
+        req->refuse_at = now_of(h) + req->refuse_delay;
+        set_timer(h, req->refuse_at);
         return;
     }
-    h->refuse_at = 0;
+    req->refuse_at = 0;
     if (req->refuse_code) {
         http_reply_error(h, &(struct http_error){.status = req->refuse_status,
                                                  .code = req->refuse_code,
@@ -515,11 +515,6 @@ static void run(struct http_conn *h)
         drop_request(h);
 }
 
-static void run_task(void *arg)
-{
-    run(arg);
-}
-
 static void on_input(void *impl)
 {
     run(impl);
@@ -595,9 +590,11 @@ static void on_timer(void *impl)
         break;
     case HTTP_REPLY:
         /* A responder has its own; this one is armed again when the response is complete. */
-        if (h->refuse_at && now_of(h) < h->refuse_at)
-            set_timer(h, h->refuse_at);
-        else if (h->refuse_at)
+        if (!h->req || !h->req->refuse_at)
+            break;
+        if (now_of(h) < h->req->refuse_at)
+            set_timer(h, h->req->refuse_at);
+        else
             reply_refusal(h);
         break;
     case HTTP_LINGER:
@@ -625,7 +622,6 @@ static void on_close(void *impl)
 {
     struct http_conn *h = impl;
     struct responder *r = h->responder;
-    env_task_clear(h->conn->front->env, &h->task);
     h->conn->front->counts.http_connections--;
     h->responder = NULL;
     if (r)
@@ -680,7 +676,6 @@ void http_conn_start(struct client *c)
     h->conn = c;
     h->keep_alive = true;
     h->since_at = c->front->env->now;
-    task_init(&h->task, run_task, h);
     c->ops = &http_conn_ops;
     c->impl = h;
     if (c->record && c->record->speech != LEDGER_SSE) /* else it goes on as it was, or ends */

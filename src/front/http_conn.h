@@ -53,7 +53,8 @@ struct http_req {
     enum reason refuse_reason;
     const char *refuse_text;      /* static */
     const char *refuse_challenge; /* WWW-Authenticate of a 401 */
-    usec_t refuse_delay;          /* how long to wait with the answer */
+    usec_t refuse_delay;          /* how long to wait with the answer ... */
+    usec_t refuse_at;             /* ... and until when; 0: it does not wait */
     size_t text_n;
     char text[];
 };

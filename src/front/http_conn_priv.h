@@ -27,8 +27,8 @@ struct body_in {
 
 struct http_conn {
     struct client *conn;
-    enum http_state state;
-    enum body_use use;
+    enum http_state state : 8;
+    enum body_use use : 8;
     bool by_token;      /* this request was let in for the grant */
     bool reads_json;    /* its client takes JSON for an answer */
     bool http10;        /* this request came as HTTP/1.0 */
@@ -49,13 +49,11 @@ struct http_conn {
     };
     usec_t since_at; /* HEAD: when the head began, or the connection fell idle; BODY: this window */
     uint64_t sent_mark;   /* bytes sent when a timer last looked: tells progress from a stall */
-    usec_t refuse_at;     /* REPLY: when the refusal goes out; 0 = none waits */
     struct http_req *req; /* NULL once it was handed over; then ... */
     const struct route *route;  /* ... ref: where it went, until it is answered */
     struct access_grant *grant; /* NULL: no token was needed yet */
     struct body_in *in;
     struct responder *responder;
-    struct task task; /* looks at input that waited while a response was written */
 };
 
 /* The response is complete: the next request, or the end of the connection. */
