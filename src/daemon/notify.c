@@ -35,7 +35,7 @@
 /* The same in silence: sessions and calls come and go without a line in the log. */
 #define QUIET_SPAN (10 * USEC_PER_SEC)
 
-/* How often first attempts are looked at. */
+/* How often first attempts are looked at when nothing happens. */
 #define START_SPAN (50 * USEC_PER_MSEC)
 
 /* More time, each time: enough for a machine that stutters. */
@@ -318,8 +318,9 @@ void notify_started(struct notify *n)
 
 void notify_stir(struct notify *n)
 {
-    usec_t at = n->env->now + SPAN;
-    if (n->supervised && n->phase == PHASE_RUNNING &&
+    bool starting = n->phase == PHASE_STARTING; /* perhaps this was what others wait for */
+    usec_t at = n->env->now + (starting ? 0 : SPAN);
+    if (n->supervised && (starting || n->phase == PHASE_RUNNING) &&
         (!timer_armed(&n->tick) || n->tick.due_at > at))
         env_timer_set(n->env, &n->tick, at);
 }

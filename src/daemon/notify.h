@@ -18,8 +18,8 @@ struct notify *notify_new(struct env *env, struct proxy *proxy);
 #define NOTIFY_START_MAX (60 * USEC_PER_SEC)
 void notify_started(struct notify *n);
 
-/* Something happened, and the status may be another: it is looked at within a second. To be called
- * as often as one likes. */
+/* Something happened, and the status may be another: it is looked at within a second, and before
+ * READY=1 at once. To be called as often as one likes. */
 void notify_stir(struct notify *n);
 
 /* A reload begins, and has come to its end, well or not. Idempotent. Before READY=1 and after

@@ -95,6 +95,20 @@ START_TEST(ready_comes_with_the_end_of_the_first_attempt)
 }
 END_TEST
 
+START_TEST(ready_waits_for_nothing_but_that)
+{
+    start(true, false);
+    (void)heard_of("");
+    fake_die(fake_at(0));
+    turn();
+    ck_assert_uint_eq(heard_of("READY=1\n"), 0); /* nobody has told */
+    notify_stir(notify);
+    turn();
+    ck_assert_uint_eq(heard_of("READY=1\n"), 1);
+    finish();
+}
+END_TEST
+
 START_TEST(nor_is_a_server_waited_for_that_hangs)
 {
     start(true, false);
@@ -309,6 +323,7 @@ int main(void)
 {
     TCase *t = tcase_create("notify");
     tcase_add_test(t, ready_comes_with_the_end_of_the_first_attempt);
+    tcase_add_test(t, ready_waits_for_nothing_but_that);
     tcase_add_test(t, nor_is_a_server_waited_for_that_hangs);
     tcase_add_test(t, reloads_are_told_in_pairs);
     tcase_add_test(t, a_reload_during_the_start_is_not_told);
