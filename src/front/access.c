@@ -167,8 +167,9 @@ static bool is_still_valid(const struct client *c, const struct access_grant *g)
         return true;
     if (!access_needs_token(c))
         return !claim.by_token;
-    const struct config_token *t =
-        claim.by_token ? config_find_token(c->front->config, g->digest) : NULL;
+    if (!claim.by_token || !g)
+        return false;
+    const struct config_token *t = config_find_token(c->front->config, g->digest);
     return t && strcmp(t->principal, g->principal) == 0 &&
            config_token_opens(t, slice_str(claim.route->server->sc->name));
 }
