@@ -38,8 +38,12 @@ void deadline_set(struct deadlines *ds, struct deadline *d, usec_t due_at)
 {
     struct deadline *before;
 
+    if (due_at < ds->env->now)
+        due_at = ds->env->now;
+    if (d->set && d->due_at == due_at)
+        return; /* such as one that is at its latest point, and would pass all the others */
     deadline_clear(ds, d);
-    d->due_at = due_at > ds->env->now ? due_at : ds->env->now;
+    d->due_at = due_at;
     d->serial = ++ds->serial;
     d->set = true;
     before = TAILQ_LAST(&ds->list, deadline_list);

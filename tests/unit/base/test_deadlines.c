@@ -88,6 +88,7 @@ START_TEST(they_are_reached_in_order_however_they_were_set)
     begin();
     for (unsigned i = 0; i < ARRAY_LEN(due); i++)
         deadline_set(&ds, &of[i], due[i]);
+    deadline_set(&ds, &of[1], due[1]); /* as it is: it keeps its place before of[3] */
     ck_assert_uint_eq(env_next_due(&env), 10);
     env_run(&env, 9);
     ck_assert_uint_eq(reached_n, 0);
