@@ -26,7 +26,8 @@ struct origin_memo {
 
 static inline bool origin_memo_has(const struct origin_memo *m, struct slice value)
 {
-    return value.n != 0 && value.n == m->n && memcmp(value.p, m->text, m->n) == 0;
+    return value.n != 0 && value.n <= sizeof(m->text) && value.n == m->n &&
+           memcmp(value.p, m->text, value.n) == 0;
 }
 
 /* One that is too long is not remembered. */
