@@ -358,7 +358,7 @@ START_TEST(brackets_close_what_they_opened)
 
         p = text;
         for (unsigned d = 0; d < DEEP; d++)
-            p = stpcpy(p, kinds >> d % 3 & 1 ? "{\"k\":" : "[");
+            p += snprintf(p, 6, "%s", kinds >> d % 3 & 1 ? "{\"k\":" : "[");
         *p++ = '0';
         for (unsigned d = DEEP; d-- > 0; p++) {
             closing[d] = p;
