@@ -14,10 +14,6 @@
 #include <emmintrin.h>
 #endif
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 /* Deepest object that can be watched: params._meta is the third. */
 #define JSON_WATCH_MAX 3
 
@@ -40,7 +36,7 @@ struct json_scan {
     uint8_t state;      /* enum json_state */
     uint8_t token;      /* how far an unfinished token is; meaning by state */
     uint8_t watch;      /* containers of less depth report */
-    uint8_t type;       /* enum json_type of an unfinished scalar; at the end, of the root */
+    uint8_t type;       /* enum json_type of the last scalar that was no short one */
     bool newline;       /* CR or LF seen outside strings */
     bool integer;       /* the last number had neither fraction nor exponent */
     bool escaped;       /* the last string that was no short one has a backslash */
@@ -85,8 +81,8 @@ static inline void json_scan_init(struct json_scan *s, unsigned depth_max, bool 
     s->kinds = 0;
 }
 
-/* Takes n bytes for read that begin a root object, with members up to a comma in them. Only at the
- * very begin, and when depth_max allows for an object. */
+/* Takes n bytes for read that begin a root object, up to the comma behind a member. Only before the
+ * first piece of a watched scan, and when depth_max allows for an object. */
 static inline void json_scan_skip_into_object(struct json_scan *s, size_t n)
 {
     s->origin -= n;
@@ -98,12 +94,14 @@ static inline void json_scan_skip_into_object(struct json_scan *s, size_t n)
     s->state = EXPECT_KEY;
 }
 
-/* Scans the next piece without watching, which need not live longer than the call. The error so
- * far; the first one stays. */
+/* Scans the next piece, which need not live longer than the call, of a text that is not watched.
+ * The error so far; the first one stays. */
 enum json_error json_scan_feed(struct json_scan *s, struct slice piece);
 
-/* No more pieces will come. JSON_OK when exactly one value and whitespace have passed. */
+/* json_scan_finish when the root is not complete, or its number may be. */
 enum json_error json_scan_finish_rest(struct json_scan *s);
+
+/* No more pieces will come. JSON_OK when exactly one value and whitespace have passed. */
 static inline enum json_error json_scan_finish(struct json_scan *s)
 {
     if (s->state == EXPECT_NEXT && s->depth == 0)

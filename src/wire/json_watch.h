@@ -1,9 +1,10 @@
-/* The scanner's loop. Each file that scans compiles it anew, with its own two functions in it,
- * because asking through pointers would cost more than the scanning: most tokens are short.
+/* The scanner's loop. Each file that scans compiles it anew, with its own functions in it, because
+ * asking through pointers would cost more than the scanning: most tokens are short.
  *
- * Such a file defines json_watch_key and json_watch_value and calls json_watch_feed. It is told of
- * the keys and the finished values of the watched containers: the root (depth 0), and every object
- * whose key it says yes to, up to JSON_WATCH_MAX deep. Everything deeper is checked without a word.
+ * Such a file defines json_watch_key, json_watch_value and json_watch_open, and calls
+ * json_watch_feed. It is told of the keys and the finished values of the watched containers: the
+ * root (depth 0), and every object that json_watch_open says yes to, up to JSON_WATCH_MAX deep.
+ * Everything deeper is checked without a word.
  *
  * States are of two kinds. Between tokens (up to EXPECT_NEXT) whitespace may pass, and the next
  * byte decides. Inside a token (IN_KEY and on) the state names the token and s->token how far it
@@ -35,15 +36,18 @@ static inline bool json_watch_open(struct json_scan *s, unsigned depth);
 
 /* ---- tokens; the long ways are in json_scan.c ---- */
 
-/* Each takes the first byte of what is left of the token and returns the byte after it; NULL means
- * that the piece ended inside it, or that it is wrong (then s->error is set). */
-const uint8_t *json_scan_string(struct json_scan *s, const uint8_t *p); /* behind the quote */
+/* Each returns the byte after the token; NULL means that the piece ended inside it, or that it is
+ * wrong (then s->error is set). A string goes on at p, behind its quote and nothing but plain
+ * ASCII; of the others p is the first byte. */
+const uint8_t *json_scan_string(struct json_scan *s, const uint8_t *p);
 const uint8_t *json_scan_number(struct json_scan *s, const uint8_t *p);
 const uint8_t *json_scan_literal(struct json_scan *s, const uint8_t *p);
 /* Finishes the token that the last piece left open. */
 const uint8_t *json_scan_resume(struct json_scan *s);
 
+/* The first byte at or after p that is no whitespace, or the end of the piece. */
 const uint8_t *json_scan_space(struct json_scan *s, const uint8_t *p);
+/* Notes the first fault, which lies at p. */
 void json_scan_fail(struct json_scan *s, enum json_error error, const uint8_t *p);
 
 /* Bytes from behind a short string's quote on that must be there: a block that is looked at
