@@ -13,6 +13,7 @@ void digest_sha256(struct slice s, unsigned char out[DIGEST_SIZE])
     sha256_init(&state);
     sha256_update(&state, s.n, (const uint8_t *)s.p);
     sha256_digest(&state, DIGEST_SIZE, out);
+    explicit_bzero(&state, sizeof(state)); /* it holds the end of s, which may be a secret */
 }
 
 void digest_hmac_sha256(struct slice key, struct slice s, unsigned char out[DIGEST_SIZE])

@@ -2,6 +2,7 @@
 #include "base/digest.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 START_TEST(sha256_of_the_standards_examples)
@@ -57,6 +58,35 @@ START_TEST(equal_is_equal_in_every_byte)
 }
 END_TEST
 
+/* What is digested is often a secret. */
+static const char secret[] = "a secret of 28 visible bytes";
+
+static void *digest_the_secret(void *arg)
+{
+    unsigned char d[DIGEST_SIZE];
+    (void)arg;
+    digest_hmac_sha256(SLICE(secret), SLICE(secret), d);
+    digest_sha256(SLICE(secret), d);
+    return NULL;
+}
+
+START_TEST(nothing_of_a_secret_stays_on_the_stack)
+{
+    const size_t n = 256 * 1024;
+    char *stack = aligned_alloc(4096, n);
+    pthread_attr_t attr;
+    pthread_t thread;
+    memset(stack, 0, n);
+    ck_assert_int_eq(pthread_attr_init(&attr), 0);
+    ck_assert_int_eq(pthread_attr_setstack(&attr, stack, n), 0);
+    ck_assert_int_eq(pthread_create(&thread, &attr, digest_the_secret, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_ptr_null(memmem(stack, n, secret + 8, sizeof(secret) - 1 - 8));
+    pthread_attr_destroy(&attr);
+    free(stack);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("base/digest");
@@ -64,6 +94,7 @@ int main(void)
     tcase_add_test(t, sha256_of_the_standards_examples);
     tcase_add_test(t, hmac_of_the_standards_examples);
     tcase_add_test(t, equal_is_equal_in_every_byte);
+    tcase_add_test(t, nothing_of_a_secret_stays_on_the_stack);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
