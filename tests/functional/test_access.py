@@ -359,6 +359,25 @@ class ReloadTest(TokenCase):
         self.reload()
         self.assertEqual([status(ALICE), status(new), status(new), status(ALICE)], [401, 200, 200, 401])
 
+    def test_a_reload_while_a_request_arrives(self):
+        """Who asks was settled when the head was there; a token that goes meanwhile takes the request along."""
+        whole = self.request_bytes(INITIALIZE, path="/mcp/fake", headers=bearer(ALICE))
+        first, later = self.conn(), self.conn()
+        for c in (first, later):
+            self.assertEqual(c.exchange(whole).status, 200)  # so that the token is remembered
+            c.send(whole[:-30])
+        both = self.tokens()
+        for tokens in (both, {**both, "carol": {"file": self.path("bob-too")}}, both):
+            self.write("bob-too", "bob-too-" + "B" * 20)
+            self.reload(tokens=tokens)
+        first.send(whole[-30:])
+        self.assertEqual(first.read_response().status, 200)
+        self.daemon.log.wait(r" principal=token:alice session opened")
+        self.assertEqual(first.exchange(whole).status, 200)
+        self.reload(tokens={"bob": both["bob"]})
+        self.assertIsNotNone(later.wait_closed())
+        self.assertEqual(first.exchange(whole).status, 401)
+
     def test_first_tokens_end_what_was_begun_without(self):
         self.reload(tokens={})
         c, local = self.http("fake"), self.line("fake")
