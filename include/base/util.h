@@ -13,6 +13,11 @@ void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 
+/* Zeroes n bytes. For structs of some hundred bytes: an assignment, or a memset where the size is
+ * known, becomes a string instruction there, which takes three times as long to begin as this call
+ * does in all. */
+void bytes_zero(void *p, size_t n);
+
 /* n bytes, the first `zeroed` of which are 0: for a struct with a tail that is written anyway.
  * Unlike calloc this is served from the allocator's cache of what was freed last. */
 void *xmalloc_zeroed(size_t n, size_t zeroed);

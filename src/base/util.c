@@ -25,14 +25,19 @@ void *xmalloc(size_t n)
     return p;
 }
 
-/* glibc's calloc passes by the cache of each thread, from which small pieces come almost for free.
- */
-#define SMALL_MAX 1024
+void bytes_zero(void *p, size_t n)
+{
+    memset(p, 0, n);
+}
 
 void *xmalloc_zeroed(size_t n, size_t zeroed)
 {
     return memset(xmalloc(n), 0, zeroed);
 }
+
+/* glibc's calloc passes by the cache of each thread, from which small pieces come almost for free.
+ */
+#define SMALL_MAX 1024
 
 void *xcalloc(size_t count, size_t size)
 {

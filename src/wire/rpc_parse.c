@@ -444,10 +444,6 @@ static __attribute__((noinline)) void keep_envelope(struct rpc_scan *s)
     *m = left;
 }
 
-/* Zeroes by a real call: of an assignment of this size compilers make a string instruction, which
- * takes three times as long. */
-static void *(*const volatile set_bytes)(void *, int, size_t) = memset;
-
 static inline void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_msg *m)
 {
     json_scan_init(&s->json, depth_max, true);
@@ -457,7 +453,8 @@ static inline void scan_init(struct rpc_scan *s, unsigned depth_max, struct rpc_
     s->rule[0] = &rules[M_ROOT];
     s->is_batch = s->is_v2 = s->nul = false;
     s->carry.n = 0;
-    set_bytes(m, 0, sizeof(*m)); /* kind becomes RPC_INVALID, every span absent */
+    static_assert(RPC_INVALID == 0, "what is zero is no message");
+    bytes_zero(m, sizeof(*m)); /* every span is absent, too */
 }
 
 static ALWAYS_INLINE enum rpc_error scan_finish(struct rpc_scan *s, size_t *ret_at)
