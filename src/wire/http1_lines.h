@@ -35,13 +35,14 @@ static inline __attribute__((always_inline)) bool http1_is_same(const char *name
 
     if (n < 8) {
         differ = (http1_load4(name) | (uint32_t)HTTP1_FOLD) ^ http1_load4(lower);
-        return (differ | ((http1_load4(name + n - 4) | (uint32_t)HTTP1_FOLD) ^
-                          http1_load4(lower + n - 4))) == 0;
+        return (differ | ((http1_load4(name + (n - 4)) | (uint32_t)HTTP1_FOLD) ^
+                          http1_load4(lower + (n - 4)))) == 0;
     }
     differ = (http1_load8(name) | HTTP1_FOLD) ^ http1_load8(lower);
     if (n > 16)
         differ |= (http1_load8(name + 8) | HTTP1_FOLD) ^ http1_load8(lower + 8);
-    return (differ | ((http1_load8(name + n - 8) | HTTP1_FOLD) ^ http1_load8(lower + n - 8))) == 0;
+    return (differ | ((http1_load8(name + (n - 8)) | HTTP1_FOLD) ^ http1_load8(lower + (n - 8)))) ==
+           0;
 }
 
 #define HTTP1_IS(name, lower) http1_is_same((name).p, lower, sizeof(lower) - 1)
