@@ -69,6 +69,8 @@ bool slice_is_visible(struct slice a)
     for (; a.n - i >= 8; i += 8)
         if (!is_visible_8(a.p + i))
             return false;
+    if (i > 0 && i < a.n) /* the last eight, some of them once more */
+        return is_visible_8(a.p + a.n - 8);
     for (; i < a.n; i++)
         if (!is_visible_1(a.p[i]))
             return false;

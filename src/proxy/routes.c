@@ -65,12 +65,21 @@ bool route_is_gone(const struct route *r)
 
 /* ---- looking ---- */
 
+/* Names are short and chosen by the operator: any hash will do, and FNV-1a costs least. */
+static unsigned hash_of(struct slice name)
+{
+    unsigned hash = 2166136261U;
+    for (size_t i = 0; i < name.n; i++)
+        hash = (hash ^ (unsigned char)name.p[i]) * 16777619U;
+    return hash;
+}
+
 const struct route *route_find(const struct proxy *proxy, struct slice name)
 {
     if (name.n == 0)
         return proxy->aggregate ? &proxy->aggregate->route : NULL;
     struct endpoint *e;
-    HASH_FIND(hh, proxy->by_name, name.p, name.n, e);
+    HASH_FIND_BYHASHVALUE(hh, proxy->by_name, name.p, name.n, hash_of(name), e);
     return e ? &e->route : NULL;
 }
 
@@ -194,7 +203,8 @@ static void index_names(struct proxy *p)
     HASH_CLEAR(hh, p->by_name);
     for (size_t i = 0; i < p->route_count; i++) {
         struct endpoint *e = p->routes[i];
-        HASH_ADD_KEYPTR(hh, p->by_name, e->route.name, strlen(e->route.name), e);
+        struct slice name = slice_str(e->route.name);
+        HASH_ADD_KEYPTR_BYHASHVALUE(hh, p->by_name, e->route.name, name.n, hash_of(name), e);
     }
 }
 
