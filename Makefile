@@ -14,7 +14,8 @@ PKGS     := libevent_core libcjson libsystemd nettle
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
 # LOG_CTX() and the option structs start from defaults that the caller's initialisers override.
 WARN     += -Wno-override-init
-OPT      ?= -O2 -g -fno-omit-frame-pointer
+# Without frame pointers, which cost 3 % of the instructions of a call; perf finds its way by -g (--call-graph dwarf).
+OPT      ?= -O2 -g
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
 HARDEN   := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fPIE
