@@ -1,5 +1,6 @@
 /* HTTP requests: the pipeline of checks of protocol.md 2.1 in its order (the first that fails
  * answers), then the method. Bodies of POST are http_post.c's. */
+#include "base/spare.h"
 #include "base/util.h"
 #include "front/access.h"
 #include "front/http_session.h"
@@ -219,9 +220,13 @@ static struct http_req *spare;
 static struct http_req *request_new(size_t text_n)
 {
     size_t room = text_n > SPARE_TEXT ? text_n : SPARE_TEXT;
-    struct http_req *req = room == SPARE_TEXT && spare ? spare : xmalloc(sizeof(*req) + room);
-    if (req == spare)
+    struct http_req *req = room == SPARE_TEXT ? spare : NULL;
+    if (req) {
         spare = NULL;
+        spare_take(req, sizeof(*req) + SPARE_TEXT);
+    } else {
+        req = xmalloc(sizeof(*req) + room);
+    }
     memset(req, 0, sizeof(*req));
     req->text_n = text_n;
     return req;
@@ -229,10 +234,12 @@ static struct http_req *request_new(size_t text_n)
 
 void http_front_drop_request(struct http_req *req)
 {
-    if (spare || req->text_n > SPARE_TEXT)
+    if (spare || req->text_n > SPARE_TEXT) {
         free(req);
-    else
-        spare = req;
+        return;
+    }
+    spare_put(req, sizeof(*req) + SPARE_TEXT);
+    spare = req;
 }
 
 struct http_req *http_front_on_head(struct http_conn *h, const struct http1_request *head)

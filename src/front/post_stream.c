@@ -9,6 +9,7 @@
  * one plain response. Each call of the POST holds a reference; the connection may go before the
  * answers come. That is no cancellation: once the client holds event ids the stream goes on into
  * its log and can be resumed on a GET. */
+#include "base/spare.h"
 #include "base/util.h"
 #include "front/http_session.h"
 
@@ -55,16 +56,19 @@ static struct post_stream *take_memory(size_t id_n)
     if (id_n > SPARE_ID || spares == 0)
         return xmalloc_zeroed(sizeof(*ps) + (id_n > SPARE_ID ? id_n : SPARE_ID), sizeof(*ps));
     ps = spare[--spares];
+    spare_take(ps, sizeof(*ps) + SPARE_ID);
     memset(ps, 0, sizeof(*ps));
     return ps;
 }
 
 static void give_memory(struct post_stream *ps)
 {
-    if (ps->first_id_n > SPARE_ID || spares == SPARE_MAX)
+    if (ps->first_id_n > SPARE_ID || spares == SPARE_MAX) {
         free(ps);
-    else
-        spare[spares++] = ps;
+        return;
+    }
+    spare_put(ps, sizeof(*ps) + SPARE_ID);
+    spare[spares++] = ps;
 }
 
 static const struct channel_ops channel_ops;

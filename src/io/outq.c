@@ -3,6 +3,7 @@
  * what its buffer was goes to `spare`, of which there are at most SPARE_MAX of SPARE_CAP bytes. */
 #include "outq.h"
 
+#include "base/spare.h"
 #include "base/util.h"
 
 #include <assert.h>
@@ -50,10 +51,12 @@ void outq_done(struct outq *q)
 void outq_take_buffer(struct outq *q)
 {
     assert(!q->copied.data);
-    if (spares > 0)
-        q->copied = spare[--spares];
-    else
+    if (spares == 0) {
         buf_reserve(&q->copied, FRESH_CAP);
+        return;
+    }
+    q->copied = spare[--spares];
+    spare_take(q->copied.data, q->copied.cap);
 }
 
 void outq_leave_buffer(struct outq *q)
@@ -63,6 +66,7 @@ void outq_leave_buffer(struct outq *q)
         buf_done(&q->copied);
         return;
     }
+    spare_put(q->copied.data, q->copied.cap);
     spare[spares++] = q->copied;
     q->copied = (struct buf)BUF_INIT;
 }
