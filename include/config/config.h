@@ -153,6 +153,7 @@ struct config_limits {
     size_t max_request_bytes;
     size_t max_response_bytes; /* per server */
     size_t stream_above;       /* per server */
+    size_t spool_memory;       /* 0 = none */
     size_t max_head_bytes;
     size_t max_header_bytes;
     unsigned max_headers;

@@ -1,6 +1,6 @@
 /* Where a big message waits until it is complete, and then until its reader has it: in memory as
- * long as all such messages together hold no more than SPOOL_MEMORY_MAX of it, and beyond that in
- * an unlinked temporary file. What comes out is a blob whose pages are given back behind the
+ * long as all such messages together hold no more of it than they may, and beyond that in an
+ * unlinked temporary file. What comes out is a blob whose pages are given back behind the
  * reader. So a slow reader of a huge result holds disk, not memory, and nobody else waits for it.
  */
 #ifndef IO_SPOOL_H
@@ -10,7 +10,8 @@
 
 struct spool;
 
-#define SPOOL_MEMORY_MAX ((size_t)16 * 1024 * 1024)
+/* How much memory all of them may hold, unless spool_set_memory says otherwise. */
+#define SPOOL_MEMORY_DEFAULT ((size_t)16 * 1024 * 1024)
 
 /* What is beyond memory goes to a file in dir (O_TMPFILE, or mkstemp + unlink), which has to be
  * there and writable from the start. 0 or -errno. */
@@ -27,6 +28,10 @@ int spool_finish(struct spool *s, struct blob **ret);
 
 /* Throws the message away. Accepts NULL. */
 void spool_free(struct spool *s);
+
+/* How much memory spools may take from now on; 0: none. It is taken in steps of 2 MiB. What they
+ * hold stays, and counts. */
+void spool_set_memory(size_t most);
 
 /* Memory that spools and what came out of them hold. */
 size_t spool_memory(void);

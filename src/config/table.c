@@ -150,7 +150,13 @@ static const struct config_row rows[] = {
     {LIMIT, AT(config_limits, stream_above), SIZE(256 * KiB, 4 * KiB, GiB), .reloadable = true,
      .per_server = true,
      .help = "Messages from a server beyond this size are kept apart: in memory as long as all of "
-             "them together take no more than 16 MiB, and beyond that in a file in `spool_dir`."},
+             "them together take no more than `spool_memory`, and beyond that in a file in "
+             "`spool_dir`."},
+    {LIMIT, AT(config_limits, spool_memory), SIZE(16 * MiB, 2 * MiB, 16 * GiB), .zero = "no memory",
+     .reloadable = true,
+     .help = "Memory for the messages beyond `stream_above` of all servers together, of which each "
+             "takes it in steps of 2 MiB. What finds none left goes to a file, which costs more "
+             "time. A lower value acts on what arrives from then on."},
     {LIMIT, AT(config_limits, max_head_bytes), SIZE(16 * KiB, KiB, MiB), .reloadable = true,
      .help = "Largest head of an HTTP request, request line included; beyond it 431."},
     {LIMIT, AT(config_limits, max_header_bytes), SIZE(8 * KiB, 256, MiB), .reloadable = true,

@@ -18,6 +18,7 @@
 #include "io/keyfile.h"
 #include "io/listen.h"
 #include "io/loop.h"
+#include "io/spool.h"
 #include "io/supervisor.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
@@ -231,6 +232,7 @@ static int make_proxy(struct daemon *d)
                                           .session_key = key,
                                           .wall_clock = clock_realtime,
                                           .store = d->journal};
+    spool_set_memory(d->config->limits.spool_memory);
     d->proxy = proxy_new(&d->loop.env, d->config, &transports);
     explicit_bzero(key, sizeof(key));
     return 0;

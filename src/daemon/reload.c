@@ -19,6 +19,7 @@
 #include "front/admin.h"
 #include "front/event_ring.h"
 #include "front/front.h"
+#include "io/spool.h"
 #include "proxy/proxy.h"
 
 #include <errno.h>
@@ -95,6 +96,7 @@ static void apply(struct reload *r, struct config *next, const struct config_pla
 {
     const struct reload_parts *p = &r->parts;
     event_ring_apply(p->events, next); /* what new servers do first is kept, too */
+    spool_set_memory(next->limits.spool_memory);
     proxy_apply(p->proxy, next, plan);
     front_apply(p->front, next);
     admin_apply(p->admin, next);

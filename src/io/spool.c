@@ -1,5 +1,5 @@
 /* A message is taken in steps of 2 MiB, each of which lies in memory if there is some left of
- * SPOOL_MEMORY_MAX, which all spools share, and in a file if not. So the usual big result costs no
+ * what all spools share, and in a file if not. So the usual big result costs no
  * file system and a huge one no memory, and while one leaves, the next has what it gives back. The
  * blob that comes out of it is one run of addresses over all steps.
  *
@@ -33,8 +33,9 @@ enum place {
 struct spool {
     char *dir;
     struct buf places; /* of the steps, a byte each */
-    char *memory;      /* SPOOL_MEMORY_MAX of address space, of which `taken` is in use; or NULL */
-    size_t taken;      /* whole steps */
+    char *memory;      /* address space, or NULL */
+    size_t reserved;   /* so much of it … */
+    size_t taken;      /* … of which so much is in use; both whole steps */
     int fd;            /* -1: no step is in a file yet */
     size_t n;
 };
@@ -49,7 +50,13 @@ struct mapped_blob {
     size_t dropped;  /* bytes at the head whose pages in the file were given back; whole pages */
 };
 
+static size_t memory_most = SPOOL_MEMORY_DEFAULT;
 static size_t memory_taken;
+
+void spool_set_memory(size_t most)
+{
+    memory_most = most;
+}
 
 size_t spool_memory(void)
 {
@@ -100,23 +107,26 @@ int spool_new(const char *dir, struct spool **ret)
     return 0;
 }
 
-/* Address space costs nothing until it is written to. */
+/* Address space costs nothing until it is written to: as much as one message could ever take. */
 static bool reserve_memory(struct spool *s)
 {
-    char *p = mmap(NULL, SPOOL_MEMORY_MAX, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t n = memory_most / STEP * STEP;
+    char *p =
+        mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED)
         return false;
-    (void)madvise(p, SPOOL_MEMORY_MAX, MADV_HUGEPAGE);
+    (void)madvise(p, n, MADV_HUGEPAGE);
     s->memory = p;
+    s->reserved = n;
     return true;
 }
 
 /* Whether there is memory for another step. */
 static bool take_step(struct spool *s)
 {
-    if (memory_taken + STEP > SPOOL_MEMORY_MAX || (!s->memory && !reserve_memory(s)))
+    if (memory_taken + STEP > memory_most || (!s->memory && !reserve_memory(s)) ||
+        s->taken == s->reserved)
         return false;
     memory_taken += STEP;
     s->taken += STEP;
@@ -183,7 +193,7 @@ void spool_free(struct spool *s)
     if (!s)
         return;
     if (s->memory)
-        munmap(s->memory, SPOOL_MEMORY_MAX);
+        munmap(s->memory, s->reserved);
     memory_taken -= s->taken;
     if (s->fd >= 0)
         close(s->fd);
@@ -256,6 +266,14 @@ static size_t run_of_steps(const struct spool *s, size_t step)
     return end - step;
 }
 
+/* Gives back what is reserved beyond the first n bytes. */
+static void trim_memory(struct spool *s, size_t n)
+{
+    if (s->reserved > n)
+        munmap(s->memory + n, s->reserved - n);
+    s->reserved = n;
+}
+
 /* Puts all steps one after the other to `to`. The spool's memory is gone then, whether all of it
  * went there or not. False: errno says why. */
 static bool map_steps(struct spool *s, char *to)
@@ -276,8 +294,7 @@ static bool map_steps(struct spool *s, char *to)
         }
     }
     int err = errno;
-    if (s->memory)
-        munmap(s->memory + from_memory, SPOOL_MEMORY_MAX - from_memory);
+    trim_memory(s, from_memory); /* the rest went to its place */
     s->memory = NULL;
     errno = err;
     return p != MAP_FAILED;
@@ -302,12 +319,14 @@ static char *map_both(struct spool *s, size_t map_n)
 
 static int map(struct spool *s, struct blob **ret)
 {
-    size_t map_n = s->fd < 0 ? SPOOL_MEMORY_MAX : buf_len(&s->places) * STEP;
+    size_t map_n = buf_len(&s->places) * STEP;
     char *p = s->fd < 0 ? s->memory : map_both(s, map_n);
     struct mapped_blob *m;
 
     if (!p)
         return -errno;
+    if (s->fd < 0)
+        trim_memory(s, map_n);
     m = xmalloc(sizeof(*m));
     *m = (struct mapped_blob){.places = s->places, .map = p, .map_n = map_n, .held = s->taken};
     m->blob = (struct blob){

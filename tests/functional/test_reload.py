@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import re
+import select
 import signal
 import socket
 import stat
@@ -12,6 +13,7 @@ import time
 
 from harness import (ALL_CAPABILITIES, DEADLINE, INITIALIZE, SINGLE, HttpConn, LineClient, Socket, demo, fake, is_sanitized,
                      poll_until)
+from material import big_text
 from test_activation import ActivationCase
 from test_admin import AdminCase
 from test_asks import ELICIT
@@ -428,6 +430,30 @@ class ListenersTest(ReloadCase):
         late.send_line(INITIALIZE)
         self.assertTrue(late.sock.recv().startswith(b"HTTP/1.1 400 "))
         self.assertEqual(os.stat(self.unix("one")).st_ino, inode)
+
+
+class SpoolMemoryTest(ReloadCase):
+    servers = {"demo": demo()}
+
+    def spooled_in_a_file(self):
+        """Whether a big message lies in a file, while its client does not read."""
+        c = self.line()
+        call = c.start_tool("big", {"bytes": 4 << 20})
+        poll_until(lambda: select.select([c.sock], [], [], 0)[0], "the first bytes")
+        try:
+            with open("/proc/%d/maps" % self.daemon.process.pid) as f:
+                mapped = re.search(r"/#?\S+ \(deleted\)$", f.read(), re.M) is not None
+        except PermissionError:
+            self.skipTest("only root can look into the daemon")
+        self.assertEqual(call.text(), big_text(4 << 20))
+        return mapped
+
+    def test_the_memory_of_big_messages_follows(self):
+        self.assertFalse(self.spooled_in_a_file())
+        for value, in_a_file in ((0, True), ("2MiB", True), ("4MiB", True), ("6MiB", False), (0, True)):
+            self.file["limits"] = dict(self.file["limits"], spool_memory=value)
+            self.assertEqual(self.effects(self.reload()["changes"]), {"limits.spool_memory": "live"})
+            self.assertEqual(self.spooled_in_a_file(), in_a_file, value)
 
 
 class SettingsTest(ReloadCase):

@@ -153,6 +153,7 @@ START_TEST(the_documented_defaults_hold)
     ck_assert_uint_eq(l->max_request_bytes, 4 << 20);
     ck_assert_uint_eq(l->max_response_bytes, 32 << 20);
     ck_assert_uint_eq(l->stream_above, 256 << 10);
+    ck_assert_uint_eq(l->spool_memory, 16 << 20);
     ck_assert_uint_eq(l->max_head_bytes, 16 << 10);
     ck_assert_uint_eq(l->max_header_bytes, 8 << 10);
     ck_assert_uint_eq(l->json_depth, 128);

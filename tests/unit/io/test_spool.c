@@ -72,7 +72,7 @@ START_TEST(errors_are_returned)
     getrlimit(RLIMIT_FSIZE, &before);
     low = (struct rlimit){10000, before.rlim_max};
     ck_assert_int_eq(spool_new(dir, &s), 0);
-    for (size_t n = 0; n < SPOOL_MEMORY_MAX; n += sizeof(block))
+    for (size_t n = 0; n < SPOOL_MEMORY_DEFAULT; n += sizeof(block))
         ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
     ck_assert_int_eq(spool_append(s, block, sizeof(block)), 0);
@@ -136,10 +136,10 @@ static const size_t sizes[] = {1,
                                2 * MIB - 1,
                                2 * MIB,
                                2 * MIB + 1,
-                               SPOOL_MEMORY_MAX - 1,
-                               SPOOL_MEMORY_MAX,
-                               SPOOL_MEMORY_MAX + 1,
-                               SPOOL_MEMORY_MAX + 3 * MIB};
+                               SPOOL_MEMORY_DEFAULT - 1,
+                               SPOOL_MEMORY_DEFAULT,
+                               SPOOL_MEMORY_DEFAULT + 1,
+                               SPOOL_MEMORY_DEFAULT + 3 * MIB};
 
 START_TEST(any_size_comes_back_and_leaves_nothing)
 {
@@ -147,8 +147,9 @@ START_TEST(any_size_comes_back_and_leaves_nothing)
     struct blob *b = finished(filled(sizes[_i]));
 
     ck_assert_uint_eq(open_fd_count(), fds);
-    ck_assert_uint_ge(spool_memory(), sizes[_i] < SPOOL_MEMORY_MAX ? sizes[_i] : SPOOL_MEMORY_MAX);
-    ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_MAX);
+    ck_assert_uint_ge(spool_memory(),
+                      sizes[_i] < SPOOL_MEMORY_DEFAULT ? sizes[_i] : SPOOL_MEMORY_DEFAULT);
+    ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_DEFAULT);
     ck_assert(is_right(b));
     blob_unref(b);
     ck_assert_uint_eq(spool_memory(), 0);
@@ -163,7 +164,7 @@ START_TEST(memory_is_shared_and_bounded)
 
     for (size_t i = 0; i < ARRAY_LEN(s); i++) {
         s[i] = filled(MIB + i);
-        ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_MAX);
+        ck_assert_uint_le(spool_memory(), SPOOL_MEMORY_DEFAULT);
     }
     held = spool_memory();
     ck_assert_uint_gt(open_fd_count(), fds); /* the last ones lie in files */
@@ -182,21 +183,65 @@ START_TEST(memory_is_shared_and_bounded)
 }
 END_TEST
 
-/* What others give back serves the rest of a message that had to begin in a file. */
-START_TEST(file_and_memory_take_turns)
+START_TEST(as_much_memory_as_it_is_told)
 {
-    struct spool *other = filled(SPOOL_MEMORY_MAX), *s = filled(3 * MIB);
+    struct spool *s = filled(5 * MIB), *other;
     size_t fds = open_fd_count();
     struct blob *b;
 
-    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX);
+    spool_set_memory(2 * MIB);
+    ck_assert_uint_eq(spool_memory(), 6 * MIB); /* stays */
+    fill(s, 7 * MIB);                           /* what comes now goes to a file */
+    ck_assert_uint_eq(spool_memory(), 6 * MIB);
+    ck_assert_uint_eq(open_fd_count(), fds + 1);
+    spool_set_memory(0);
+    other = filled(1);
+    ck_assert_uint_eq(spool_memory(), 6 * MIB);
+    ck_assert_uint_eq(open_fd_count(), fds + 2);
+    spool_free(other);
+    b = finished(s);
+    ck_assert(is_right(b));
+    blob_unref(b);
+    ck_assert_uint_eq(spool_memory(), 0);
+    /* One that begins under a low limit finds no more room for itself when it is raised … */
+    spool_set_memory(5 * MIB);
+    s = filled(MIB);
+    spool_set_memory(64 * MIB);
+    fill(s, BIG);
+    ck_assert_uint_eq(spool_memory(), 4 * MIB);
+    /* … but the others do. */
+    other = filled(BIG + 1);
+    ck_assert_uint_eq(spool_memory(), 4 * MIB + BIG + 2 * MIB);
+    b = finished(s);
+    ck_assert(is_right(b));
+    blob_unref(b);
+    b = finished(other);
+    ck_assert_uint_eq(spool_memory(), BIG + 2 * MIB);
+    ck_assert(is_right(b));
+    b->passed(b, BIG);
+    ck_assert_uint_eq(spool_memory(), 2 * MIB);
+    blob_unref(b);
+    ck_assert_uint_eq(spool_memory(), 0);
+    ck_assert_uint_eq(open_fd_count(), fds);
+    spool_set_memory(SPOOL_MEMORY_DEFAULT);
+}
+END_TEST
+
+/* What others give back serves the rest of a message that had to begin in a file. */
+START_TEST(file_and_memory_take_turns)
+{
+    struct spool *other = filled(SPOOL_MEMORY_DEFAULT), *s = filled(3 * MIB);
+    size_t fds = open_fd_count();
+    struct blob *b;
+
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_DEFAULT);
     spool_free(other);
     ck_assert_uint_eq(spool_memory(), 0);
     fill(s, 5 * MIB);
     ck_assert_uint_eq(spool_memory(), 2 * MIB);
-    other = filled(SPOOL_MEMORY_MAX); /* the rest, and a file of its own */
+    other = filled(SPOOL_MEMORY_DEFAULT); /* the rest, and a file of its own */
     fill(s, 9 * MIB);
-    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX);
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_DEFAULT);
     spool_free(other);
     fill(s, 11 * MIB + 1);
     ck_assert_uint_eq(spool_memory(), 4 * MIB);
@@ -221,14 +266,14 @@ START_TEST(memory_goes_behind_its_only_reader)
 
     blob_ref(b);
     b->passed(b, BIG - 1);
-    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_MAX); /* another may still read */
+    ck_assert_uint_eq(spool_memory(), SPOOL_MEMORY_DEFAULT); /* another may still read */
     ck_assert(is_right(b));
     blob_unref(b);
     b->passed(b, 3 * MIB);
-    ck_assert_uint_lt(spool_memory(), SPOOL_MEMORY_MAX);
-    ck_assert_uint_gt(spool_memory(), SPOOL_MEMORY_MAX - 3 * MIB);
+    ck_assert_uint_lt(spool_memory(), SPOOL_MEMORY_DEFAULT);
+    ck_assert_uint_gt(spool_memory(), SPOOL_MEMORY_DEFAULT - 3 * MIB);
     ck_assert_int_eq(b->p[3 * MIB], (char)(3 * MIB / 4096 % 251));
-    b->passed(b, SPOOL_MEMORY_MAX + 5);
+    b->passed(b, SPOOL_MEMORY_DEFAULT + 5);
     ck_assert_uint_eq(spool_memory(), 0);
     ck_assert_int_eq(b->p[20 * MIB], (char)(20 * MIB / 4096 % 251));
     blob_unref(b);
@@ -259,7 +304,7 @@ START_TEST(passed_gives_pages_back_and_they_stay_readable)
     for (size_t i = 0; i < BIG; i += 4096)
         sum = (char)(sum + b->p[i]);
     full = resident_file_kib();
-    ck_assert_uint_gt(full, before + (BIG - SPOOL_MEMORY_MAX) / 1024 / 2);
+    ck_assert_uint_gt(full, before + (BIG - SPOOL_MEMORY_DEFAULT) / 1024 / 2);
     b->passed(b, 5000); /* not a whole number of pages */
     b->passed(b, 4000); /* going back is nothing */
     b->passed(b, BIG - 1);
@@ -341,6 +386,7 @@ int main(void)
     tcase_add_test(tc, errors_are_returned);
     tcase_add_loop_test(tc, any_size_comes_back_and_leaves_nothing, 0, ARRAY_LEN(sizes));
     tcase_add_test(tc, memory_is_shared_and_bounded);
+    tcase_add_test(tc, as_much_memory_as_it_is_told);
     tcase_add_test(tc, file_and_memory_take_turns);
     tcase_add_test(tc, memory_goes_behind_its_only_reader);
     tcase_add_test(tc, passed_gives_pages_back_and_they_stay_readable);
