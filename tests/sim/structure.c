@@ -45,6 +45,18 @@ static void check_calls_of_conn(const struct conn *c)
         CHECK(STRUCTURE, a->conn == c && timer_armed(&a->deadline), "a stray ask");
 }
 
+/* In order, and a timer that rings for the first of them in time. */
+static void check_deadlines(const struct deadlines *ds)
+{
+    const struct deadline *d = TAILQ_FIRST(&ds->list), *next;
+    CHECK(STRUCTURE, !d || (timer_armed(&ds->timer) && ds->timer.due_at <= d->due_at),
+          "a deadline without a timer");
+    for (; d; d = next) {
+        next = TAILQ_NEXT(d, link);
+        CHECK(STRUCTURE, d->set && (!next || d->due_at <= next->due_at), "deadlines in disorder");
+    }
+}
+
 static bool session_lives(const struct affinity *a)
 {
     struct session *s, *next;
@@ -101,6 +113,21 @@ static void check_pool(struct pool *p)
     CHECK(STRUCTURE, p->affinities == affinities, "%u sessions, %u counted", affinities,
           p->affinities);
     CHECK(STRUCTURE, memcmp(levels, st->level_count, sizeof(levels)) == 0, "log levels");
+}
+
+/* What a session has in line, counted by kind. */
+static void check_line(const struct affinity *a)
+{
+    unsigned waiting_of[2] = {0}, openings = 0;
+    const struct ticket *t;
+    TAILQ_FOREACH (t, &a->waiting, link) {
+        waiting_of[t->interactive]++;
+        openings += t->opening;
+    }
+    CHECK(STRUCTURE,
+          memcmp(waiting_of, a->waiting_of, sizeof(waiting_of)) == 0 &&
+              openings == a->waiting_openings,
+          "kinds in the line of a session");
 }
 
 /* Whether a request of session a, interactive or not, should be running on c by the rules. */
@@ -170,6 +197,11 @@ static void check_session(const struct session *s)
     LIST_FOREACH (a, &s->asks, session_link)
         asks -= a->call != NULL;
     CHECK(STRUCTURE, asks == 0, "%u questions too many", asks);
+    if (s->affinity.pool)
+        check_line(&s->affinity);
+    if (sim.proxy->config->limits.session_idle_timeout && s->holds == 0)
+        CHECK(STRUCTURE, timer_armed(&s->idle) && s->idle.due_at <= s->idle_until,
+              "a session that never ends");
 }
 
 static void check_principals(void)
@@ -197,6 +229,10 @@ void structure_check(void)
             check_pool(p);
             check_nobody_waits_in_vain(p);
         }
+    for (const struct backend *b = sim.backends; b < sim.backends + sim.backend_n; b++) {
+        check_deadlines(&endpoint_of(b->route)->call_timeouts);
+        check_deadlines(&endpoint_of(b->route)->operation_timeouts);
+    }
     struct session *s, *next;
     HASH_ITER (hh, sim.proxy->sessions, s, next)
         check_session(s);
