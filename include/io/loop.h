@@ -1,4 +1,5 @@
-/* The event loop: libevent below, base/env above. One thread; one `now` per callback. */
+/* The event loop: libevent below, base/env above. One thread; `now` is as old as a few callbacks at
+ * most. */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
 
