@@ -18,8 +18,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* The clock is read for the first callback of a turn and then for every so manieth: in a turn with
- * much to do, now is a few callbacks old at most. */
+/* The clock is read for the first callback of a turn and again after so many: in a turn with much
+ * to do, now is a few callbacks old at most. */
 #define CALLBACKS_PER_READING 16
 
 struct loop_signal {
