@@ -139,6 +139,7 @@ class DrainTest(ModesCase):
         self.order("drain")
         self.assert_maintenance(c.start_tool("record", {"nonce": "late"}).error())
         self.order("resume")
+        self.when_health("fake", "healthy")
         self.assertEqual(c.tool("record", {"nonce": "again"}), "again")
         self.assertEqual(self.runs("late"), 0)
 
