@@ -133,8 +133,10 @@ class SuiteTest(unittest.TestCase):
 
     def suite(self, *args):
         name, value = self.mark.split("=")
+        # Who runs the tests in the background of a shell has SIGINT ignored.
         p = subprocess.Popen(  # pylint: disable=consider-using-with
-            [sys.executable, SUITE, "--quick", "--mcpoold", MCPOOLD, "--out", self.folder, "--without", "haproxy,nginx", *args],
+            ["env", "--default-signal=INT", sys.executable, SUITE, "--quick", "--mcpoold", MCPOOLD, "--out", self.folder,
+             "--without", "haproxy,nginx", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=dict(os.environ, TMPDIR=self.folder, **{name: value}))
         self.addCleanup(self.end, p)
