@@ -8,24 +8,9 @@
 #define WIRE_HTTP1_LINES_H
 
 #include "wire/http1_internal.h"
+#include "wire/words.h"
 
 #define HTTP1_FOLD UINT64_C(0x2020202020202020)
-
-static inline uint64_t http1_load8(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof(w));
-    return w;
-}
-
-static inline uint64_t http1_load4(const char *p)
-{
-    uint32_t w;
-
-    memcpy(&w, p, sizeof(w));
-    return w;
-}
 
 /* n: constant, 4 to 24, the length of both. The last words overlap those before them. */
 static inline __attribute__((always_inline)) bool http1_is_same(const char *name, const char *lower,
@@ -34,15 +19,14 @@ static inline __attribute__((always_inline)) bool http1_is_same(const char *name
     uint64_t differ;
 
     if (n < 8) {
-        differ = (http1_load4(name) | (uint32_t)HTTP1_FOLD) ^ http1_load4(lower);
-        return (differ | ((http1_load4(name + (n - 4)) | (uint32_t)HTTP1_FOLD) ^
-                          http1_load4(lower + (n - 4)))) == 0;
+        differ = (load_4(name) | (uint32_t)HTTP1_FOLD) ^ load_4(lower);
+        return (differ |
+                ((load_4(name + (n - 4)) | (uint32_t)HTTP1_FOLD) ^ load_4(lower + (n - 4)))) == 0;
     }
-    differ = (http1_load8(name) | HTTP1_FOLD) ^ http1_load8(lower);
+    differ = (load_8(name) | HTTP1_FOLD) ^ load_8(lower);
     if (n > 16)
-        differ |= (http1_load8(name + 8) | HTTP1_FOLD) ^ http1_load8(lower + 8);
-    return (differ | ((http1_load8(name + (n - 8)) | HTTP1_FOLD) ^ http1_load8(lower + (n - 8)))) ==
-           0;
+        differ |= (load_8(name + 8) | HTTP1_FOLD) ^ load_8(lower + 8);
+    return (differ | ((load_8(name + (n - 8)) | HTTP1_FOLD) ^ load_8(lower + (n - 8)))) == 0;
 }
 
 #define HTTP1_IS(name, lower) http1_is_same((name).p, lower, sizeof(lower) - 1)

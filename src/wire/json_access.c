@@ -2,6 +2,7 @@
  * of the text. Each look skips values by counting brackets outside strings. On text that was never
  * checked the answers mean nothing, but no byte outside the slice is read and every walk ends. */
 #include "json_scan.h"
+#include "words.h"
 
 #include "base/util.h"
 
@@ -400,11 +401,10 @@ bool json_id_eq(struct slice a, struct slice b)
 /* FNV-1a, by words as far as there are any. */
 static uint64_t hash_bytes(struct slice s)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325), word;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    for (; s.n >= sizeof(word); s = slice_of(s.p + sizeof(word), s.n - sizeof(word))) {
-        memcpy(&word, s.p, sizeof(word));
-        hash = (hash ^ word) * UINT64_C(0x100000001b3);
+    for (; s.n >= 8; s = slice_of(s.p + 8, s.n - 8)) {
+        hash = (hash ^ load_8(s.p)) * UINT64_C(0x100000001b3);
         hash ^= hash >> 32;
     }
     for (size_t i = 0; i < s.n; i++)

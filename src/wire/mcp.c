@@ -3,7 +3,7 @@
  * method. */
 #include "wire/mcp.h"
 
-#include "same_bytes.h"
+#include "words.h"
 
 #include "base/util.h"
 

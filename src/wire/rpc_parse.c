@@ -10,8 +10,8 @@
  * id may come last, an answer should carry it, and a text that is no JSON at all must be reported
  * as that. */
 #include "json_watch.h"
-#include "same_bytes.h"
 #include "wire/rpc.h"
+#include "words.h"
 
 #include "base/util.h"
 

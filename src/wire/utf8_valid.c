@@ -9,6 +9,7 @@
  * 2021). It only says that a block is bad; the byte loop finds the place. */
 #include "base/utf8.h"
 #include "wire/json.h"
+#include "words.h"
 
 #include <stdint.h>
 
@@ -22,13 +23,9 @@
 static size_t ascii_prefix(const char *p, size_t n)
 {
     size_t i = 0;
-    uint64_t word;
 
-    for (; n - i >= sizeof(word); i += sizeof(word)) {
-        memcpy(&word, p + i, sizeof(word));
-        if (word & 0x8080808080808080u)
-            break;
-    }
+    while (n - i >= 8 && !(load_8(p + i) & 0x8080808080808080u))
+        i += 8;
     while (i < n && !(p[i] & 0x80))
         i++;
     return i;
