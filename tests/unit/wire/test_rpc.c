@@ -192,7 +192,7 @@ START_TEST(spans_of_a_call)
 }
 END_TEST
 
-START_TEST(spans_of_other_messages)
+START_TEST(spans_of_initialize_and_of_answers)
 {
     const char *t =
         REQUEST("initialize", "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"roots\":{}},"
@@ -229,11 +229,16 @@ START_TEST(spans_of_other_messages)
     span_is(t, o.m.error_code, "-32002");
     span_is(t, o.m.error_message, "\"gone\"");
     span_is(t, o.m.error_data, "[1]");
+}
+END_TEST
 
-    t = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
-        "progress\",\"params\":{\"progressToken\":12,\"progress\":0.5,"
-        "\"_meta\":{\"progressToken\":99}}}";
-    o = parse_str(t);
+START_TEST(spans_of_notifications_and_other_requests)
+{
+    const char *t = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+                    "progress\",\"params\":{\"progressToken\":12,\"progress\":0.5,"
+                    "\"_meta\":{\"progressToken\":99}}}";
+    struct outcome o = parse_str(t);
+
     span_is(t, o.m.progress_token, "12");
     span_is(t, o.m.progress, "0.5");
 
@@ -729,7 +734,8 @@ int main(void)
     tcase_add_test(tc, kinds);
     tcase_add_test(tc, shapes_refused);
     tcase_add_test(tc, spans_of_a_call);
-    tcase_add_test(tc, spans_of_other_messages);
+    tcase_add_test(tc, spans_of_initialize_and_of_answers);
+    tcase_add_test(tc, spans_of_notifications_and_other_requests);
     tcase_add_test(tc, other_types_are_left_absent);
     tcase_add_test(tc, progress_tokens);
     tcase_add_test(tc, newlines_outside_strings_are_noticed);
