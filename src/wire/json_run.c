@@ -33,8 +33,8 @@ static const uint8_t *ascii_bytes(const uint8_t *p, const uint8_t *end)
 
 #if defined(__x86_64__)
 
-/* Blocks looked at before the wider instructions are worth their call. */
-#define NARROW_BLOCKS 4
+/* Blocks of 16 bytes that json_run looks at before the wider instructions are worth their call. */
+#define RUN_NARROW_BLOCKS 4
 
 /* Bit i of a high mask counts only when byte i comes before the end of the run. */
 static inline uint32_t before(uint32_t stop)
@@ -101,8 +101,8 @@ const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool *ret_high)
 {
     const uint8_t *narrow = end;
 
-    if (end - p > 16 * NARROW_BLOCKS)
-        narrow = p + 16 * NARROW_BLOCKS;
+    if (end - p > 16 * RUN_NARROW_BLOCKS)
+        narrow = p + 16 * RUN_NARROW_BLOCKS;
     p = run_sse2(p, narrow, ret_high);
     if (p < narrow || narrow == end)
         return p;

@@ -66,8 +66,8 @@ static const uint8_t *fail(struct json_scan *s, enum json_error error, const uin
 
 /* ---- strings ---- */
 
-/* Blocks of 16 bytes that are looked at before the wider instructions are worth their call. */
-#define NARROW_BLOCKS 8
+/* Blocks of 16 bytes that ascii_run looks at before the wider instructions are worth their call. */
+#define ASCII_NARROW_BLOCKS 8
 
 /* What may follow a backslash, besides u. */
 static const bool simple[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
@@ -174,7 +174,8 @@ static inline const uint8_t *ascii_run(const struct json_scan *s, const uint8_t 
     size_t blocks = (size_t)(end - p) / 16;
     unsigned stops;
 
-    for (const uint8_t *narrow = p + 16 * (blocks < NARROW_BLOCKS ? blocks : NARROW_BLOCKS);
+    for (const uint8_t *narrow =
+             p + 16 * (blocks < ASCII_NARROW_BLOCKS ? blocks : ASCII_NARROW_BLOCKS);
          p < narrow; p += 16)
         if ((stops = json_stops(p)) != 0)
             return p + (unsigned)__builtin_ctz(stops);
