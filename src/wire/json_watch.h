@@ -97,7 +97,9 @@ static ALWAYS_INLINE const uint8_t *json_short_integer(const uint8_t *p, const u
 /* What of the scan changes with every token, out of memory while the loop runs. */
 struct json_loop {
     const uint8_t *p, *end;
-    const uint8_t *last; /* where a short string's content may begin; NULL: nowhere */
+    /* Where a short string's content may begin at the latest; as good as nowhere when this is the
+     * first byte of the piece, since a quote stands before it. */
+    const uint8_t *last;
     uint64_t kinds;
     unsigned depth, watch;
 };
@@ -376,13 +378,15 @@ static ALWAYS_INLINE enum json_state json_take_rest(struct json_scan *s, struct 
 
 /* Each step takes what is likely first, and whitespace when it is something else; it returns the
  * state after what it took. The cases stand in the order in which a member passes through them, and
- * on that way one leads to the next without asking what the state is. */
-static ALWAYS_INLINE void json_loop(struct json_scan *s)
+ * on that way one leads to the next without asking what the state is. n: the bytes of the piece;
+ * an empty one may lie at NULL, so positions are compared as numbers where that is not ruled out.
+ */
+static ALWAYS_INLINE void json_loop(struct json_scan *s, size_t n)
 {
-    struct json_loop l = {s->p, s->end, NULL, s->kinds, s->depth, s->watch};
+    struct json_loop l = {s->p, s->end, s->p, s->kinds, s->depth, s->watch};
     enum json_state state = s->state;
 
-    if (l.end - l.p >= JSON_SHORT_ROOM)
+    if (n >= JSON_SHORT_ROOM)
         l.last = l.end - JSON_SHORT_ROOM;
     if (UNLIKELY(state >= IN_KEY))
         state = json_take_rest(s, &l);
@@ -397,7 +401,7 @@ static ALWAYS_INLINE void json_loop(struct json_scan *s)
             continue;
         case EXPECT_KEY:
         key:
-            if (UNLIKELY(l.p >= l.last))
+            if (UNLIKELY((uintptr_t)l.p >= (uintptr_t)l.last))
                 JSON_NEED_BYTE(EXPECT_KEY);
             state = json_take_key(s, &l);
             if (LIKELY(state == EXPECT_VALUE))
@@ -450,7 +454,7 @@ static ALWAYS_INLINE enum json_error json_watch_feed(struct json_scan *s, struct
     s->p = (const uint8_t *)piece.p;
     s->end = piece.n > 0 ? s->p + piece.n : s->p; /* p may be NULL then */
     s->origin = (uintptr_t)s->p - s->piece_at;
-    json_loop(s);
+    json_loop(s, piece.n);
     return s->error;
 }
 
