@@ -33,6 +33,14 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Copies the bytes to where there is room for them. Returns what is behind them. */
+static inline char *slice_put(char *to, struct slice a)
+{
+    if (a.n > 0)
+        memcpy(to, a.p, a.n);
+    return to + a.n;
+}
+
 /* Equal to a C string, byte for byte. */
 static inline bool slice_is(struct slice a, const char *s)
 {

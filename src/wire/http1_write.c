@@ -47,13 +47,6 @@ static struct fields fields_of(const struct http1_header *headers, size_t count,
     return f;
 }
 
-static char *put(char *at, struct slice s)
-{
-    if (s.n > 0)
-        memcpy(at, s.p, s.n);
-    return at + s.n;
-}
-
 static char *put_line_end(char *at)
 {
     *at++ = '\r';
@@ -79,15 +72,15 @@ static size_t fields_len(const struct fields *f)
 static char *put_fields(char *at, const struct fields *f)
 {
     for (size_t i = 0; i < f->count; i++) {
-        at = put(at, f->headers[i].name);
+        at = slice_put(at, f->headers[i].name);
         *at++ = ':';
         *at++ = ' ';
-        at = put_line_end(put(at, f->headers[i].value));
+        at = put_line_end(slice_put(at, f->headers[i].value));
     }
     if (f->framing.n)
-        at = put_line_end(put(put(at, f->framing), f->length));
+        at = put_line_end(slice_put(slice_put(at, f->framing), f->length));
     if (f->connection.n)
-        at = put_line_end(put(at, f->connection));
+        at = put_line_end(slice_put(at, f->connection));
     return put_line_end(at);
 }
 
@@ -118,12 +111,12 @@ enum http1_error http1_write_response_head(struct buf *out, unsigned status,
         !fields_valid(headers, count, RESERVED))
         return HTTP1_E_WRITE;
     begin = at = buf_reserve(out, sizeof("HTTP/1.1 200 \r\n") - 1 + reason.n + fields_len(&f));
-    at = put(at, SLICE("HTTP/1.1 "));
+    at = slice_put(at, SLICE("HTTP/1.1 "));
     *at++ = (char)('0' + status / 100);
     *at++ = (char)('0' + status / 10 % 10);
     *at++ = (char)('0' + status % 10);
     *at++ = ' ';
-    at = put_line_end(put(at, reason));
+    at = put_line_end(slice_put(at, reason));
     at = put_fields(at, &f);
     buf_added(out, (size_t)(at - begin));
     return HTTP1_OK;
@@ -148,10 +141,10 @@ enum http1_error http1_write_request_head(struct buf *out, struct slice method, 
         return HTTP1_E_WRITE;
     begin = at = buf_reserve(out, sizeof("  HTTP/1.1\r\nHost: \r\n") - 1 + method.n + target.n +
                                       host.n + fields_len(&f));
-    at = put(at, method);
+    at = slice_put(at, method);
     *at++ = ' ';
-    at = put(put(at, target), SLICE(" HTTP/1.1\r\nHost: "));
-    at = put_line_end(put(at, host));
+    at = slice_put(slice_put(at, target), SLICE(" HTTP/1.1\r\nHost: "));
+    at = put_line_end(slice_put(at, host));
     at = put_fields(at, &f);
     buf_added(out, (size_t)(at - begin));
     return HTTP1_OK;

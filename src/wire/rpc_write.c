@@ -124,23 +124,16 @@ size_t rpc_edited_len(size_t text_len, const struct rpc_edits *e)
     return text_len;
 }
 
-static char *put(char *to, const char *p, size_t n)
-{
-    if (n > 0)
-        memcpy(to, p, n);
-    return to + n;
-}
-
 void rpc_edit_copy(char *to, struct slice text, const struct rpc_edits *e)
 {
     size_t at = 0;
 
     for (unsigned i = 0; i < e->count; i++) {
-        to = put(to, text.p + at, e->edit[i].off - at);
-        to = put(to, e->edit[i].with.p, e->edit[i].with.n);
+        to = slice_put(to, slice_of(text.p + at, e->edit[i].off - at));
+        to = slice_put(to, e->edit[i].with);
         at = e->edit[i].off + e->edit[i].n;
     }
-    put(to, text.p + at, text.n - at);
+    slice_put(to, slice_of(text.p + at, text.n - at));
 }
 
 void rpc_edit_append(struct buf *out, struct slice text, const struct rpc_edits *e)
