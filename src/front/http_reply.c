@@ -74,10 +74,6 @@ void http_reply(struct http_conn *h, unsigned status, const char *content_type, 
     http_conn_response_done(h);
 }
 
-/* What nearly every answer begins with, up to the length, as write_head would make it. */
-static const struct slice usual_head =
-    SLICE_INIT("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ");
-
 /* The usual answer, put together where it goes out from. len: of the message when it is edited. */
 static void write_usual(struct http_conn *h, const struct payload *p, const struct rpc_edits *edits,
                         size_t len)
@@ -86,15 +82,9 @@ static void write_usual(struct http_conn *h, const struct payload *p, const stru
     char room[U64_DIGITS], *at;
     struct slice digits = u64_text(len, room);
     begin_response(h, 200, HTTP1_BODY_LENGTH);
-    at = stream_extend(h->conn->stream, usual_head.n + digits.n + 4 + len);
-    if (!at)
-        return;
-    memcpy(at, usual_head.p, usual_head.n);
-    at += usual_head.n;
-    memcpy(at, digits.p, digits.n);
-    at += digits.n;
-    memcpy(at, "\r\n\r\n", 4);
-    rpc_edit_copy(at + 4, p->text, edits ? edits : &none);
+    at = stream_extend(h->conn->stream, http1_json_head_len(digits) + len);
+    if (at)
+        rpc_edit_copy(http1_put_json_head(at, digits), p->text, edits ? edits : &none);
 }
 
 void http_reply_message(struct http_conn *h, unsigned status, const struct payload *p,

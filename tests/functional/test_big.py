@@ -23,6 +23,16 @@ class BigTest(DaemonCase):
                     n = max(0, size + off)
                     self.assertEqual(digest(c.tool("big", {"bytes": n})), digest(big_text(n)), n)
 
+    def test_small_and_big_results_have_the_same_head(self):
+        http, heads = self.http(), []
+        for size in (1, 100 * KIB):
+            call = http.start_tool("big", {"bytes": size})
+            call.text()
+            r = call.post.r
+            heads.append((r.status, r.reason, [(k, v if k != "Content-Length" else None) for k, v in r.headers]))
+        self.assertEqual(heads[0], (200, "OK", [("Content-Type", "application/json"), ("Content-Length", None)]))
+        self.assertEqual(heads[0], heads[1])
+
     def test_64_MiB_stream_through_in_little_memory(self):
         want = digest(big_text(64 * MIB))
         for c in self.every_way_in():

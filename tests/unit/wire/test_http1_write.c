@@ -52,6 +52,28 @@ START_TEST(response_heads)
 }
 END_TEST
 
+START_TEST(the_usual_head_is_what_the_writer_makes)
+{
+    static const uint64_t lengths[] = {0,  1,   9,    10,    99,        100,
+                                       42, 999, 1000, 65536, INT64_MAX, 123456789};
+    const struct http1_header type = {SLICE_INIT("Content-Type"), SLICE_INIT("application/json")};
+    char digits[U64_DIGITS], usual[128];
+
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        struct slice length = u64_text(lengths[i], digits);
+        size_t n = http1_json_head_len(length);
+
+        buf_reset(&out);
+        ck_assert_int_eq(http1_write_response_head(&out, 200, &type, 1, HTTP1_BODY_LENGTH,
+                                                   lengths[i], HTTP1_CONN_DEFAULT),
+                         HTTP1_OK);
+        ck_assert_uint_le(n, sizeof(usual));
+        ck_assert_ptr_eq(http1_put_json_head(usual, length), usual + n);
+        ck_assert(slice_eq(slice_of(usual, n), buf_peek(&out)));
+    }
+}
+END_TEST
+
 START_TEST(request_head)
 {
     const struct http1_header headers[] = {{SLICE_INIT("Accept"), SLICE_INIT("*/*")},
@@ -216,6 +238,7 @@ int main(void)
     suite_add_tcase(suite, t);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, response_heads);
+    tcase_add_test(t, the_usual_head_is_what_the_writer_makes);
     tcase_add_test(t, request_head);
     tcase_add_loop_test(t, refuses_bad_headers, 0, (int)ARRAY_LEN(bad_headers));
     tcase_add_test(t, refuses_impossible_responses);
