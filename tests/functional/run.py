@@ -7,7 +7,7 @@
     run.py test_http_parsing.py only this file
 
 Tests that fail are run once more, alone, when all others are through: one that passes then was disturbed by a busy machine, is
-shown as "unsteady" with what it said before, and fails nothing as long as there are at most UNSTEADY_MAX of them.
+shown as "unsteady" at the end, with what it said before, and fails nothing as long as there are at most UNSTEADY_MAX of them.
 
 MCPOOLD names the daemon to test (default build/mcpoold), TEST_DEADLINE the longest wait in seconds (20)."""
 import argparse
@@ -106,8 +106,8 @@ class Runner:
     def __init__(self, options):
         self.options = options
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
-        self.failures = []  # (line, file, name)
-        self.unsteady = []
+        self.failures = []  # (line, file, name, detail)
+        self.unsteady = []  # what to say of each
         self.lock = threading.Lock()
 
     def report(self, file, entry):
@@ -121,7 +121,7 @@ class Runner:
                 line += "  %.2f s" % entry["seconds"]
             print(line, flush=True)
             if entry["outcome"] == "fail":
-                self.failures.append((line, file, entry["name"]))
+                self.failures.append((line, file, entry["name"], entry["detail"]))
                 print(entry["detail"], flush=True)
 
     def run_file(self, file, patterns=None):
@@ -138,22 +138,24 @@ class Runner:
             except ValueError:
                 stderr.append(line)
         reader.join()
-        if child.wait() != 0:
-            self.report(file, {"name": "(file)", "outcome": "fail", "detail": "".join(stderr), "seconds": 0})
+        status = child.wait()
+        if status != 0:
+            detail = "".join(stderr) + "exit status %d" % status
+            self.report(file, {"name": "(file)", "outcome": "fail", "detail": detail, "seconds": 0})
 
     def run_again(self):
         """What failed, one after the other, unless it is too much for chance."""
         first, self.failures = self.failures, []
-        if len(first) > UNSTEADY_MAX or any(name == "(file)" for _, _, name in first):
+        if len(first) > UNSTEADY_MAX or any(name == "(file)" for _, _, name, _ in first):
             self.failures = first
             return
-        for line, file, name in first:
+        for line, file, name, detail in first:
             print("again, alone: " + name, flush=True)
             self.counts["fail"] -= 1
             before = self.counts["pass"]
             self.run_file(file, ["=" + name])
             if self.counts["pass"] > before:
-                self.unsteady.append("unsteady" + line[4:])
+                self.unsteady.append("unsteady%s\n%s" % (line[4:], detail))
 
     def run(self, files):
         todo = queue.Queue()

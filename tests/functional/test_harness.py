@@ -2,6 +2,8 @@
 import io
 import os
 import subprocess
+import sys
+import tempfile
 import unittest
 
 from clients import Client, parse_message
@@ -83,6 +85,50 @@ class LedgerTest(unittest.TestCase):
     def test_a_line_that_is_being_written_is_not_there_yet(self):
         f = io.TextIOWrapper(io.BufferedReader(GrowingFile(b'{"n": 1}\n{"n":', b" 2}\n")))
         self.assertEqual(whole_lines(f), ['{"n": 1}'])
+
+
+RUNS = '''
+import os
+import unittest
+
+
+class OddTest(unittest.TestCase):
+    def test_passes_the_second_time(self):
+        if not os.path.exists("again"):
+            open("again", "w").close()
+            self.fail("the machine was busy")
+
+    def test_is_fine(self):
+        pass
+'''
+
+
+class RunnerTest(unittest.TestCase):
+    def run_file(self, text):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "test_odd.py")
+            with open(path, "w") as f:
+                f.write(text)
+            run = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run.py")
+            return subprocess.run([sys.executable, run, path], cwd=directory, stdout=subprocess.PIPE, text=True, timeout=100)
+
+    def test_what_failed_once_is_shown_with_its_reason_at_the_end(self):
+        r = self.run_file(RUNS)
+        end = r.stdout[r.stdout.rindex("unsteady test_odd: OddTest.test_passes_the_second_time"):]
+        self.assertIn("AssertionError: the machine was busy", end)
+        self.assertTrue(end.endswith("\n2 passed, 0 failed, 0 skipped\n"), end)
+        self.assertEqual(r.returncode, 0)
+
+    def test_what_fails_twice_is_no_chance(self):
+        r = self.run_file(RUNS.replace("if not os", "if True or os"))
+        self.assertNotIn("unsteady", r.stdout)
+        self.assertTrue(r.stdout.endswith("\n1 passed, 1 failed, 0 skipped\n"), r.stdout)
+        self.assertEqual(r.returncode, 1)
+
+    def test_a_file_that_dies_without_a_word_fails(self):
+        r = self.run_file("import os\nos.kill(os.getpid(), 9)\n")
+        self.assertIn("FAIL test_odd: (file)\nexit status -9\n", r.stdout)
+        self.assertEqual(r.returncode, 1)
 
 
 class EndTest(DaemonCase):
