@@ -32,7 +32,8 @@ enum place {
 
 struct spool {
     char *dir;
-    struct buf places; /* of the steps, a byte each */
+    struct buf places; /* of the steps, a byte each … */
+    char place;        /* … and of the last one, which is being filled */
     char *memory;      /* address space, or NULL */
     size_t reserved;   /* so much of it … */
     size_t taken;      /* … of which so much is in use; both whole steps */
@@ -145,6 +146,7 @@ static int begin_step(struct spool *s)
         s->fd = fd;
     }
     buf_append(&s->places, &place, 1);
+    s->place = place;
     return 0;
 }
 
@@ -152,10 +154,9 @@ static int begin_step(struct spool *s)
 static ssize_t append_some(struct spool *s, const char *p, size_t n)
 {
     size_t at = s->n % STEP, part = n < STEP - at ? n : STEP - at;
-    struct slice places = buf_peek(&s->places);
     ssize_t done;
 
-    if (places.p[places.n - 1] == IN_MEMORY) {
+    if (s->place == IN_MEMORY) {
         memcpy(s->memory + s->taken - STEP + at, p, part);
         return (ssize_t)part;
     }
