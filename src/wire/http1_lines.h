@@ -12,21 +12,29 @@
 
 #define HTTP1_FOLD UINT64_C(0x2020202020202020)
 
+/* Each: 0 when the bytes at name, folded, are those at lower. */
+static inline uint32_t http1_differ_4(const char *name, const char *lower)
+{
+    return (load_4(name) | (uint32_t)HTTP1_FOLD) ^ load_4(lower);
+}
+
+static inline uint64_t http1_differ_8(const char *name, const char *lower)
+{
+    return (load_8(name) | HTTP1_FOLD) ^ load_8(lower);
+}
+
 /* n: constant, 4 to 24, the length of both. The last words overlap those before them. */
 static inline __attribute__((always_inline)) bool http1_is_same(const char *name, const char *lower,
                                                                 size_t n)
 {
     uint64_t differ;
 
-    if (n < 8) {
-        differ = (load_4(name) | (uint32_t)HTTP1_FOLD) ^ load_4(lower);
-        return (differ |
-                ((load_4(name + (n - 4)) | (uint32_t)HTTP1_FOLD) ^ load_4(lower + (n - 4)))) == 0;
-    }
-    differ = (load_8(name) | HTTP1_FOLD) ^ load_8(lower);
+    if (n < 8)
+        return (http1_differ_4(name, lower) | http1_differ_4(name + (n - 4), lower + (n - 4))) == 0;
+    differ = http1_differ_8(name, lower) | http1_differ_8(name + (n - 8), lower + (n - 8));
     if (n > 16)
-        differ |= (load_8(name + 8) | HTTP1_FOLD) ^ load_8(lower + 8);
-    return (differ | ((load_8(name + (n - 8)) | HTTP1_FOLD) ^ load_8(lower + (n - 8)))) == 0;
+        differ |= http1_differ_8(name + 8, lower + 8);
+    return differ == 0;
 }
 
 #define HTTP1_IS(name, lower) http1_is_same((name).p, lower, sizeof(lower) - 1)
