@@ -19,6 +19,10 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+
+import processes  # noqa: E402
+
 MIB = 1 << 20
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INITIALIZE = json.dumps({
@@ -54,19 +58,10 @@ class Daemon:
         raise SystemExit("the daemon did not say %r; its log is %s" % (part, self.log.name))
 
     def memory(self, key="VmRSS"):
-        with open("/proc/%d/status" % self.process.pid, encoding="ascii") as f:
-            for line in f:
-                if line.startswith(key + ":"):
-                    return int(line.split()[1]) * 1024
-        return 0
+        return processes.memory(self.process.pid, key)
 
     def reset_peak(self):
-        """Only root may touch the daemon. For others peaks are those since its start, which are no smaller."""
-        try:
-            with open("/proc/%d/clear_refs" % self.process.pid, "w", encoding="ascii") as f:
-                f.write("5")
-        except PermissionError:
-            pass
+        processes.reset_peak(self.process.pid)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
